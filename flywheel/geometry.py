@@ -1,0 +1,87 @@
+"""Boxes in the ego frame to boxes in an image, with the pinhole model and the calibration kept in FRAMES."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.types import Record
+
+Array = NDArray[np.float64]
+NEAR_M = 0.5
+VRU = ("pedestrian", "cyclist")
+
+
+class ImageBox(Record):
+    """One object in one image: pixel corners clipped to the image, distance along the optical axis."""
+
+    track_id: str
+    cls: str
+    x0_px: float
+    y0_px: float
+    x1_px: float
+    y1_px: float
+    distance_m: float
+
+
+def rotation(q: Sequence[float]) -> Array:
+    """3x3 rotation matrix of a unit quaternion (w, x, y, z)."""
+    w, x, y, z = np.asarray(q, float) / np.linalg.norm(q)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def corners(box: Mapping[str, Any]) -> Array:
+    """(8, 3) corners in the ego frame of a TRACKS row, whose z_m is the box centre."""
+    signs = np.array([[i, j, k] for i in (-0.5, 0.5) for j in (-0.5, 0.5) for k in (-0.5, 0.5)])
+    local = signs * [box["length_m"], box["width_m"], box["height_m"]]
+    c, s = np.cos(box["heading_rad"]), np.sin(box["heading_rad"])
+    turned = local @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    return turned + [box["x_m"], box["y_m"], box["z_m"]]
+
+
+def to_camera(points: Array, frame: Mapping[str, Any]) -> Array:
+    """(N, 3) ego points to the optical frame (x right, y down, z forward) of a FRAMES row."""
+    turn = rotation((frame["cam_qw"], frame["cam_qx"], frame["cam_qy"], frame["cam_qz"]))
+    return (points - [frame["cam_x_m"], frame["cam_y_m"], frame["cam_z_m"]]) @ turn
+
+
+def project_box(box: Mapping[str, Any], frame: Mapping[str, Any]) -> ImageBox | None:
+    """The box as seen in the image, or None if it is behind the camera, outside, or under 2 px."""
+    seen = to_camera(corners(box), frame)
+    seen = seen[seen[:, 2] > NEAR_M]
+    if len(seen) == 0:
+        return None
+    u = frame["fx_px"] * seen[:, 0] / seen[:, 2] + frame["cx_px"]
+    v = frame["fy_px"] * seen[:, 1] / seen[:, 2] + frame["cy_px"]
+    x0, x1 = np.clip([u.min(), u.max()], 0, frame["width_px"])
+    y0, y1 = np.clip([v.min(), v.max()], 0, frame["height_px"])
+    if x1 - x0 < 2 or y1 - y0 < 2:
+        return None
+    return ImageBox(
+        track_id=str(box["track_id"]), cls=str(box["cls"]), distance_m=float(seen[:, 2].mean()),
+        x0_px=float(x0), y0_px=float(y0), x1_px=float(x1), y1_px=float(y1),
+    )  # fmt: skip
+
+
+def image_boxes(tracks: Sequence[Mapping[str, Any]], frame: Mapping[str, Any], *, max_distance_m: float = 80.0) -> list[ImageBox]:
+    """Boxes of one instant's TRACKS rows in one frame, nearest first; rows marked invisible are left out."""
+    if frame.get("fx_px") is None or frame.get("cam_qw") is None:
+        return []
+    found = [project_box(row, frame) for row in tracks if row.get("visible") is not False]
+    return sorted((b for b in found if b and b.distance_m <= max_distance_m), key=lambda b: (b.distance_m, b.track_id))
+
+
+def nearest_instant(times_ns: NDArray[np.int64], t_ns: int, *, tolerance_ns: int) -> int | None:
+    """The time in a sorted array nearest to t_ns, or None if none lies within the tolerance."""
+    if len(times_ns) == 0:
+        return None
+    right = int(np.clip(np.searchsorted(times_ns, t_ns), 1, len(times_ns) - 1)) if len(times_ns) > 1 else 0
+    best = min((int(times_ns[right]), int(times_ns[max(right - 1, 0)])), key=lambda t: abs(t - t_ns))
+    return best if abs(best - t_ns) <= tolerance_ns else None

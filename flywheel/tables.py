@@ -1,0 +1,203 @@
+"""Table schemas (units in column names, nullability explicit) and the one checked read/write pair.
+
+A table is a set of Parquet parts at `tables/<TABLE>/batch=<id>/<part>.parquet`. Times are int64 ns UTC.
+The ego frame is x forward, y left, z up, origin on the ground under the rear axle's centre.
+"""
+
+import io
+from collections.abc import Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from flywheel.errors import BadSchema
+from flywheel.store import Store
+
+VERSION = "1"
+
+
+def _schema(*required: tuple[str, pa.DataType], optional: tuple[tuple[str, pa.DataType], ...] = ()) -> pa.Schema:
+    fields = [pa.field(name, kind, nullable=False) for name, kind in required]
+    return pa.schema(fields + [pa.field(name, kind, nullable=True) for name, kind in optional])
+
+
+TEXT, INT, I64, REAL, FLAG, WORDS = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_(), pa.list_(pa.string())
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "DRIVES": _schema(
+        ("drive_id", TEXT), ("batch_id", TEXT), ("source_format", TEXT), ("source_name", TEXT), ("source_sha256", TEXT),
+        ("vehicle_id", TEXT), ("place", TEXT), ("day", TEXT), ("root_group", TEXT),
+        ("t0_ns", I64), ("t1_ns", I64), ("clock", TEXT), ("duration_s", REAL), ("distance_m", REAL),
+        ("signals", WORDS), ("derived", WORDS),
+        ("signal_rows", I64), ("track_rows", I64), ("tracks", I64), ("frames", I64), ("lane_rows", I64), ("light_rows", I64),
+        ("has_map", FLAG),
+        optional=(("clock_error_ns", I64), ("licence", TEXT)),
+    ),
+    # One row per sample of the fastest ego stream; slower streams are null between their own samples.
+    "SIGNALS": _schema(
+        ("drive_id", TEXT), ("t_ns", I64),
+        optional=(
+            ("speed_mps", REAL), ("ax_mps2", REAL), ("ay_mps2", REAL), ("yaw_rate_radps", REAL),
+            ("steering_rad", REAL), ("brake", REAL), ("throttle", REAL),
+            ("imu_ax_mps2", REAL), ("imu_ay_mps2", REAL), ("imu_az_mps2", REAL), ("imu_yaw_rate_radps", REAL),
+            ("lat_deg", REAL), ("lon_deg", REAL), ("x_m", REAL), ("y_m", REAL), ("heading_rad", REAL),
+            ("sun_elevation_deg", REAL), ("sun_azimuth_rad", REAL), ("illuminance_lx", REAL), ("visibility_m", REAL),
+            ("rain_mmph", REAL), ("snow_mmph", REAL),
+        ),
+    ),
+    # Boxes in the ego frame at t_ns: centre, heading and size; velocity over ground, in the ego frame's axes.
+    "TRACKS": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("track_id", TEXT), ("cls", TEXT),
+        ("x_m", REAL), ("y_m", REAL), ("z_m", REAL), ("heading_rad", REAL), ("length_m", REAL), ("width_m", REAL), ("height_m", REAL),
+        ("vx_mps", REAL), ("vy_mps", REAL),
+        optional=(("visible", FLAG), ("position_sigma_m", REAL)),
+    ),
+    # The light that governs the ego lane; the distance runs from the front bumper to its stop line, negative once passed.
+    "LIGHTS": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("light_id", TEXT), ("state", TEXT), optional=(("stop_line_m", REAL),)
+    ),
+    # What a map says about the ego's lane at t_ns (lane_index 0 is the rightmost, offset is positive to the left).
+    "LANES": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("lane_id", TEXT), ("lane_index", INT), ("offset_m", REAL), ("width_m", REAL),
+        ("curvature_1pm", REAL), ("in_junction", FLAG),
+        optional=(("curvature_ahead_1pm", REAL), ("junction_m", REAL), ("stop_line_m", REAL), ("crosswalk_m", REAL)),
+    ),
+    # Media are content-addressed. Intrinsics in pixels; the quaternion turns optical-frame axes into ego axes.
+    "FRAMES": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("kind", TEXT), ("media_sha256", TEXT), ("ext", TEXT),
+        ("width_px", INT), ("height_px", INT),
+        optional=(
+            ("fx_px", REAL), ("fy_px", REAL), ("cx_px", REAL), ("cy_px", REAL),
+            ("cam_x_m", REAL), ("cam_y_m", REAL), ("cam_z_m", REAL),
+            ("cam_qw", REAL), ("cam_qx", REAL), ("cam_qy", REAL), ("cam_qz", REAL),
+        ),
+    ),
+    "EVENTS": _schema(
+        ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT),
+        ("t0_ns", I64), ("t1_ns", I64), ("t_peak_ns", I64), ("peak", REAL), ("peak_unit", TEXT), ("actors", WORDS),
+        ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
+    ),
+    # One row per drive and scenario. status: evaluable or not_evaluable; exposure counts only what could have been seen.
+    "EXPOSURE": _schema(
+        ("drive_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("status", TEXT),
+        ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
+        optional=(("reason", TEXT),),
+    ),
+    # variation_id is the digest of the request. status: done or failed (run status; quality is a DECISION).
+    "VARIATIONS": _schema(
+        ("variation_id", TEXT), ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT), ("root_group", TEXT),
+        ("t_ns", I64), ("camera", TEXT), ("parent_sha256", TEXT), ("parent_ext", TEXT), ("source_condition", TEXT), ("target_condition", TEXT),
+        ("generator", TEXT), ("model_revision", TEXT), ("weights_sha256", TEXT), ("parameters", TEXT), ("prompt", TEXT), ("seed", I64),
+        ("code_version", TEXT), ("licence", TEXT), ("status", TEXT), ("run_seconds", REAL),
+        optional=(
+            ("output_sha256", TEXT), ("output_ext", TEXT), ("reason", TEXT),
+            ("score_integrity", REAL), ("score_structure", REAL), ("score_condition", REAL), ("score_change", REAL),
+            ("embedding", pa.list_(pa.float32())),
+        ),
+    ),
+    # Append-only. actor_kind: rule or person.
+    "DECISIONS": _schema(
+        ("decision_id", TEXT), ("subject_id", TEXT), ("verdict", TEXT), ("gate", TEXT), ("reason", TEXT),
+        ("actor_kind", TEXT), ("actor", TEXT), ("rule_version", TEXT), ("decided_t_ns", I64),
+        optional=(("score", REAL), ("threshold", REAL)),
+    ),
+    # What a model still fails: read by mining and planning at the next spin.
+    "DEMANDS": _schema(
+        ("demand_id", TEXT), ("model_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("metric", TEXT),
+        ("value", REAL), ("target", REAL), ("samples", I64), ("weight", REAL),
+    ),
+}  # fmt: skip
+
+SORT_KEYS = {
+    "DRIVES": ("drive_id",), "SIGNALS": ("drive_id", "t_ns"), "TRACKS": ("drive_id", "t_ns", "track_id"),
+    "LIGHTS": ("drive_id", "t_ns", "light_id"), "LANES": ("drive_id", "t_ns"), "FRAMES": ("drive_id", "t_ns", "camera", "kind"),
+    "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition"), "VARIATIONS": ("variation_id",),
+    "DECISIONS": ("subject_id", "decision_id"), "DEMANDS": ("demand_id",),
+}  # fmt: skip
+
+
+def table_key(name: str, *, batch_id: str, part: str) -> str:
+    """Where one part of a table lies."""
+    return f"tables/{name}/batch={batch_id}/{part}.parquet"
+
+
+def conform(name: str, table: pa.Table) -> pa.Table:
+    """The table with the schema's columns, types and order, sorted; BadSchema if it cannot be."""
+    schema = SCHEMAS[name]
+    unknown, missing = set(table.column_names) - set(schema.names), [f.name for f in schema if f.name not in table.column_names]
+    required = [column for column in missing if not schema.field(column).nullable]
+    if unknown or required:
+        raise BadSchema(f"{name}: unknown columns {sorted(unknown)}, missing columns {required}")
+    for column in missing:
+        table = table.append_column(column, pa.nulls(len(table), schema.field(column).type))
+    try:
+        table = table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, ValueError) as err:
+        raise BadSchema(f"{name}: {err}") from err
+    nulls = [f.name for f in schema if not f.nullable and table[f.name].null_count]
+    if nulls:
+        raise BadSchema(f"{name}: nulls in required columns {nulls}")
+    return table.sort_by([(column, "ascending") for column in SORT_KEYS[name]])
+
+
+def rows_table(name: str, rows: list[dict[str, object]]) -> pa.Table:
+    """A conforming table from row dicts (absent optional keys become null)."""
+    schema = SCHEMAS[name]
+    columns = {field.name: [row.get(field.name) for row in rows] for field in schema}
+    unknown = {key for row in rows for key in row} - set(schema.names)
+    if unknown:
+        raise BadSchema(f"{name}: unknown columns {sorted(unknown)}")
+    try:
+        return conform(name, pa.table({f.name: pa.array(columns[f.name], f.type) for f in schema}))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as err:
+        raise BadSchema(f"{name}: {err}") from err
+
+
+def to_parquet(name: str, table: pa.Table) -> bytes:
+    """Parquet bytes of a conforming table; equal tables give equal bytes."""
+    table = conform(name, table).replace_schema_metadata({"flywheel.table": name, "flywheel.version": VERSION})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 17)
+    return sink.getvalue()
+
+
+def write_table(store: Store, name: str, table: pa.Table, *, batch_id: str, part: str) -> str:
+    """Writes one part and gives its key."""
+    key = table_key(name, batch_id=batch_id, part=part)
+    store.put(key, to_parquet(name, table))
+    return key
+
+
+def read_part(store: Store, key: str, *, columns: list[str] | None = None) -> pa.Table:
+    """One part; BadSchema if it was written by another table or version."""
+    name = key.split("/")[1]
+    table = pq.read_table(io.BytesIO(store.get(key)), columns=columns)
+    meta = table.schema.metadata or {}
+    if meta.get(b"flywheel.table") != name.encode() or meta.get(b"flywheel.version") != VERSION.encode():
+        raise BadSchema(f"{key}: written as {meta.get(b'flywheel.table')} version {meta.get(b'flywheel.version')}, expected {name} {VERSION}")
+    return table
+
+
+def list_parts(store: Store, name: str, *, batch_id: str | None = None, part: str | None = None) -> list[str]:
+    """Sorted keys of a table's parts."""
+    keys = store.list(f"tables/{name}/batch={batch_id}/" if batch_id else f"tables/{name}/")
+    return [key for key in keys if key.endswith(".parquet") and (part is None or key.endswith(f"/{part}.parquet"))]
+
+
+def read_table(
+    store: Store, name: str, *, batch_id: str | None = None, part: str | None = None, columns: list[str] | None = None
+) -> pa.Table:
+    """All matching parts as one table (empty, with the schema, if there are none)."""
+    return concat(name, (read_part(store, key, columns=columns) for key in list_parts(store, name, batch_id=batch_id, part=part)), columns)
+
+
+def concat(name: str, parts: Iterable[pa.Table], columns: list[str] | None = None) -> pa.Table:
+    """Parts of one table put together."""
+    schema = SCHEMAS[name] if columns is None else pa.schema([SCHEMAS[name].field(c) for c in columns])
+    return pa.concat_tables([schema.empty_table(), *(part.replace_schema_metadata(None).cast(schema) for part in parts)])
+
+
+def distinct(table: pa.Table, column: str) -> list[str]:
+    """Sorted distinct values of a text column."""
+    return sorted(pc.unique(table[column]).to_pylist())
