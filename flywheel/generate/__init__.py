@@ -1,0 +1,1 @@
+"""Plan, draw, gate and record variations of mined events."""
