@@ -1,0 +1,1 @@
+"""Curation: rules and people decide which variations may enter a dataset; every decision is kept."""
