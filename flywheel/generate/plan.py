@@ -1,0 +1,171 @@
+"""What to generate for a batch: thin scenario x condition cells become requests, pinned so that a rerun asks for the same.
+
+A plan lies at `plans/<batch>.json`; planning again on purpose writes `plans/<batch>.2.json` and so on, and the last one holds.
+"""
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from flywheel.errors import BadSchema, NotEvaluable
+from flywheel.generate.cells import Cell, Ledger, choose
+from flywheel.generate.frames import OFFSETS_NS, REFERENCE, KeyFrame, event_frames, front_frames, reference_frames
+from flywheel.generate.prompts import NEGATIVE_PROMPT, prompt_for
+from flywheel.generate.protocol import GeneratorInfo
+from flywheel.generate.request import VariationRequest, request_for
+from flywheel.store import Store
+from flywheel.tables import list_parts, read_table
+from flywheel.types import CONDITIONS, Condition, Record, canonical_json
+from flywheel.verdicts import REJECT, current
+
+Row = dict[str, Any]
+log = logging.getLogger(__name__)
+VARIATION_COLUMNS = ("variation_id", "scenario", "target_condition", "status", "parent_sha256", "generator", "weights_sha256")
+
+
+class Plan(Record):
+    """Requests for one batch, the cells before and after them, and what the planner wants a reader to know."""
+
+    batch_id: str
+    number: int
+    generator: GeneratorInfo
+    requests: tuple[VariationRequest, ...]
+    cells: tuple[Cell, ...]
+    notes: tuple[str, ...] = ()
+
+
+def plan_batch(
+    store: Store,
+    batch_id: str,
+    *,
+    generator: GeneratorInfo,
+    budget: int = 24,
+    per_event: int = 2,
+    targets: Sequence[Condition] = CONDITIONS,
+    replan: bool = False,
+    dry_run: bool = False,
+) -> Plan:
+    """The batch's plan: the pinned one where there is one, else a new one, pinned unless `dry_run`.
+
+    A plan pinned for another generator or other weights is kept (and logged as a warning) unless `replan`.
+    `per_event` counts variations of one key frame; few events give several key frames each. NotEvaluable before mining.
+    """
+    held = pinned_plan(store, batch_id)
+    if held is not None and not replan:
+        _warn_other_generator(held, generator)
+        return held
+    plan = _new_plan(
+        store, batch_id, number=held.number + 1 if held else 1, generator=generator, budget=budget, per_event=per_event, targets=targets
+    )
+    if dry_run or (held is not None and _same_content(plan, held)):
+        return plan if dry_run or held is None else held
+    if store.put_if_absent(plan_key(batch_id, plan.number), canonical_json(plan.model_dump(mode="json"))):
+        return plan
+    winner = pinned_plan(store, batch_id)
+    return winner if winner is not None else plan
+
+
+def plan_key(batch_id: str, number: int) -> str:
+    """Where a batch's plan lies; the first has no number in its name."""
+    return f"plans/{batch_id}.json" if number == 1 else f"plans/{batch_id}.{number}.json"
+
+
+def pinned_plan(store: Store, batch_id: str) -> Plan | None:
+    """The plan that holds for a batch (the last one pinned), or None; BadSchema if it cannot be read."""
+    keys = set(store.list(f"plans/{batch_id}."))
+    number = max((n for n in range(1, len(keys) + 1) if plan_key(batch_id, n) in keys), default=0)
+    if number == 0:
+        return None
+    key = plan_key(batch_id, number)
+    try:
+        return Plan.model_validate_json(store.get(key))
+    except ValidationError as err:
+        raise BadSchema(f"{key} is not a plan this version can read: {err}. Plan again with replan=True after moving it away.") from err
+
+
+def _same_content(plan: Plan, held: Plan) -> bool:
+    return (plan.generator, plan.requests) == (held.generator, held.requests)
+
+
+def _warn_other_generator(held: Plan, generator: GeneratorInfo) -> None:
+    if held.generator != generator:
+        log.warning(
+            "batch %s is already planned for %s (weights %.12s); %s (weights %.12s) is not used. Plan again with replan=True.",
+            held.batch_id, held.generator.name, held.generator.weights_sha256, generator.name, generator.weights_sha256,
+        )  # fmt: skip
+
+
+def _new_plan(
+    store: Store, batch_id: str, *, number: int, generator: GeneratorInfo, budget: int, per_event: int, targets: Sequence[Condition]
+) -> Plan:
+    frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / max(per_event, 1)))
+    variations = _rows(store, "VARIATIONS", *VARIATION_COLUMNS)
+    ledger = Ledger(
+        events=_rows(store, "EVENTS", "scenario", "condition", "level"),
+        exposure=_rows(store, "EXPOSURE", "scenario", "condition", "status", "exposure_s"),
+        variations=_standing(store, variations),
+        demands=_rows(store, "DEMANDS", "scenario", "condition", "weight"),
+    )
+    drawn = [
+        (row["parent_sha256"], row["target_condition"])
+        for row in variations
+        if (row["generator"], row["weights_sha256"]) == (generator.name, generator.weights_sha256)
+    ]
+    picked = choose(ledger, frames, targets=targets, budget=budget, per_event=per_event, drawn=drawn)
+    requests = tuple(_request(frame, Condition.parse(name), generator) for frame, name in picked)
+    return Plan(
+        batch_id=batch_id, number=number, generator=generator, notes=tuple(notes),
+        requests=tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id))),
+        cells=ledger.cells((frame.scenario for frame in frames), targets),
+    )  # fmt: skip
+
+
+def _request(frame: KeyFrame, target: Condition, generator: GeneratorInfo) -> VariationRequest:
+    return request_for(
+        frame.content(), target=target, generator=generator, prompt=prompt_for(frame.scenario, target), negative_prompt=NEGATIVE_PROMPT
+    )
+
+
+def _rows(store: Store, table: str, *columns: str, batch_id: str | None = None) -> list[Row]:
+    found: list[Row] = read_table(store, table, batch_id=batch_id, columns=list(columns)).to_pylist()
+    return found
+
+
+def _standing(store: Store, variations: list[Row]) -> list[Row]:
+    """The variations that were drawn and not rejected."""
+    verdicts = current(read_table(store, "DECISIONS"))
+    rejected = {subject for subject, row in verdicts.items() if row["verdict"] == REJECT}
+    return [row for row in variations if row["status"] == "done" and row["variation_id"] not in rejected]
+
+
+def _key_frames(store: Store, batch_id: str, *, wanted: int) -> tuple[list[KeyFrame], list[str]]:
+    """About `wanted` key frames of the batch's events, or reference frames when no event has one; and notes about it."""
+    if not list_parts(store, "EXPOSURE", batch_id=batch_id) and not list_parts(store, "EVENTS", batch_id=batch_id):
+        raise NotEvaluable(f"batch {batch_id} has not been mined (no EVENTS or EXPOSURE). Run: flywheel mine")
+    frames = front_frames(_rows(store, "FRAMES", "drive_id", "t_ns", "camera", "kind", "media_sha256", "ext", batch_id=batch_id))
+    if not frames:
+        return [], ["no drive of this batch has camera frames: nothing to vary"]
+    events = sorted(read_table(store, "EVENTS", batch_id=batch_id).to_pylist(), key=lambda e: str(e["event_id"]))
+    seen = [event for event in events if event["drive_id"] in frames]
+    count = min(max(math.ceil(wanted / max(len(seen), 1)), 1), len(OFFSETS_NS))
+    found = [frame for event in seen for frame in event_frames(event, frames[event["drive_id"]], count=count)]
+    shown = {frame.event_id for frame in found}
+    notes = [f"{len(events) - len(shown)} of {len(events)} events have no camera frame near their peak"] if len(shown) < len(events) else []
+    if found:
+        return found, notes
+    notes.append(f"no event to vary: evenly spaced frames stand in as scenario '{REFERENCE}'")
+    return reference_frames(frames, conditions=_drive_conditions(store, batch_id), groups=_groups(store, batch_id)), notes
+
+
+def _groups(store: Store, batch_id: str) -> dict[str, str]:
+    return {row["drive_id"]: row["root_group"] for row in _rows(store, "DRIVES", "drive_id", "root_group", batch_id=batch_id)}
+
+
+def _drive_conditions(store: Store, batch_id: str) -> dict[str, str]:
+    """The condition each drive was mined under: the one with the longest exposure."""
+    rows: Iterable[Row] = _rows(store, "EXPOSURE", "drive_id", "condition", "exposure_s", batch_id=batch_id)
+    longest = sorted(rows, key=lambda row: (row["exposure_s"], row["condition"]))
+    return {row["drive_id"]: row["condition"] for row in longest}

@@ -1,0 +1,88 @@
+"""One asked-for variation and its identity: equal requests have equal ids, on every machine and at every run."""
+
+from typing import Any
+
+from flywheel.generate.protocol import GeneratorInfo
+from flywheel.types import Condition, Record, canonical_json, digest_of
+
+SEED_BITS = 31
+
+
+class VariationRequest(Record):
+    """Everything needed to draw one variation again: which frame, what it shall show, who draws it and how.
+
+    `variation_id` is the digest of the parent's hash, target, generator (name, revision, weights, parameters),
+    prompts and seed; `parameters` is canonical JSON.
+    """
+
+    variation_id: str
+    event_id: str
+    scenario: str
+    level: str
+    drive_id: str
+    root_group: str
+    t_ns: int
+    camera: str
+    parent_sha256: str
+    parent_ext: str
+    source_condition: str
+    target_condition: str
+    generator: str
+    model_revision: str
+    weights_sha256: str
+    parameters: str
+    prompt: str
+    negative_prompt: str
+    seed: int
+    licence: str
+    digital_source_type: str
+
+    @property
+    def target(self) -> Condition:
+        """The condition the output shall show."""
+        return Condition.parse(self.target_condition)
+
+    @property
+    def source(self) -> Condition:
+        """The condition the parent frame shows."""
+        return Condition.parse(self.source_condition)
+
+    def identity(self) -> dict[str, Any]:
+        """The content that the id is the digest of."""
+        return {name: getattr(self, name) for name in IDENTITY}
+
+
+IDENTITY = (
+    "parent_sha256", "target_condition", "generator", "model_revision", "weights_sha256", "parameters", "prompt", "negative_prompt", "seed",
+)  # fmt: skip
+
+
+def request_for(
+    frame: dict[str, Any], *, target: Condition, generator: GeneratorInfo, prompt: str, negative_prompt: str, salt: int = 0
+) -> VariationRequest:
+    """The request to redraw one key frame under `target`.
+
+    `frame` holds event_id, scenario, level, drive_id, root_group, t_ns, camera, parent_sha256, parent_ext, source_condition.
+    The seed follows from the parent, the target and `salt`, never from a clock.
+    """
+    seed = int(digest_of([frame["parent_sha256"], target.name, salt])[:16], 16) >> (64 - SEED_BITS)
+    content = {
+        **frame,
+        "target_condition": target.name,
+        "generator": generator.name,
+        "model_revision": generator.model_revision,
+        "weights_sha256": generator.weights_sha256,
+        "parameters": canonical_json(generator.parameters).decode(),
+        "prompt": prompt,
+        "negative_prompt": negative_prompt,
+        "seed": seed,
+        "licence": generator.licence,
+        "digital_source_type": generator.digital_source_type,
+    }
+    return VariationRequest(variation_id=f"var-{digest_of({k: content[k] for k in IDENTITY})}", **content)
+
+
+def same_generator(request: VariationRequest, info: GeneratorInfo) -> bool:
+    """Whether this generator, with these weights and parameters, is the one the request was made for."""
+    wanted = (request.generator, request.model_revision, request.weights_sha256, request.parameters)
+    return wanted == (info.name, info.model_revision, info.weights_sha256, canonical_json(info.parameters).decode())
