@@ -1,0 +1,24 @@
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from flywheel.store import DiskStore
+
+
+@pytest.fixture(scope="session")
+def handmade() -> ModuleType:
+    """tests/curate/handmade.py (test folders are no packages)."""
+    spec = importlib.util.spec_from_file_location("handmade", Path(__file__).with_name("handmade.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DiskStore]:
+    yield DiskStore(tmp_path / "root")
