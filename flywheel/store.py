@@ -132,7 +132,7 @@ class S3Store:
         import boto3
         from botocore.config import Config
 
-        client = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 6}))
+        client = boto3.session.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": 6}))
         self._probe_conditional_put(client)
         return client
 
