@@ -50,7 +50,7 @@ class Provenance(Record):
     target_condition: str
     code_version: str
     licence: str
-    digitalSourceType: str  # noqa: N815 (the name IPTC and C2PA give it)
+    digitalSourceType: str
 
 
 def provenance_key(sha256: str) -> str:

@@ -1,0 +1,109 @@
+"""Is it still the same scene: edges and gradient directions, compared so that darkness and weather do not count as change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.errors import require
+from flywheel.geometry import ImageBox
+
+Rgb = NDArray[np.uint8]
+Plane = NDArray[np.float32]
+LOCAL_SIGMA_PX, NOISE_LEVEL = 6.0, 3.0
+EDGE_SHARE, TOLERANCE_PX = 0.10, 1
+BOX_MIN_PX, BOX_PAD_PX, BOXES_MAX = 8, 2, 8
+
+
+class Outline:
+    """One image's local contrast: gradients, their length, edges and edges widened by the tolerance."""
+
+    def __init__(self, rgb: Rgb) -> None:
+        cv2 = require("cv2", extra="generate")
+        plane = _local_contrast(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2)
+        smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
+        self.gx: Plane = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3) / 8
+        self.gy: Plane = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8
+        self.length: Plane = np.hypot(self.gx, self.gy)
+        self.edges = _canny(smooth, cv2)
+        kernel = np.ones((2 * TOLERANCE_PX + 1,) * 2, np.uint8)
+        self.wide = cv2.dilate(self.edges.astype(np.uint8), kernel) > 0
+
+
+def _local_contrast(gray: Plane, cv2: Any) -> Plane:
+    """(gray - local mean) / (local deviation + noise): night and fog lose contrast, not their outlines."""
+    mean = cv2.GaussianBlur(gray, (0, 0), LOCAL_SIGMA_PX)
+    deviation = np.sqrt(np.maximum(cv2.GaussianBlur((gray - mean) ** 2, (0, 0), LOCAL_SIGMA_PX), 0))
+    return np.asarray((gray - mean) / (deviation + NOISE_LEVEL), np.float32)
+
+
+def _canny(plane: Plane, cv2: Any) -> NDArray[np.bool_]:
+    """Canny edges whose upper threshold leaves about the strongest `EDGE_SHARE` of gradients in any light."""
+    gx, gy = (cv2.Sobel(plane, cv2.CV_32F, dx, dy, ksize=3) for dx, dy in ((1, 0), (0, 1)))
+    high = float(np.quantile(np.abs(gx) + np.abs(gy), 1 - EDGE_SHARE))
+    scale = 1000.0 / max(high, 1e-6)
+    sixteen = (np.clip(g * scale, -32000, 32000).astype(np.int16) for g in (gx, gy))
+    return np.asarray(cv2.Canny(*sixteen, 500.0, 1000.0) > 0)
+
+
+def edge_f1(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> float | None:
+    """F1 of edges within the tolerance and inside the mask, less what chance gives at these densities (as Cohen's kappa).
+
+    None if either image has no edge there.
+    """
+    was, now = source.edges & mask, output.edges & mask
+    if not was.any() or not now.any():
+        return None
+    found = _f1(float(source.wide[now].mean()), float(output.wide[was].mean()))
+    chance = _f1(float(source.wide[mask].mean()), float(output.wide[mask].mean()))
+    return (found - chance) / max(1 - chance, 1e-6)
+
+
+def _f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / max(precision + recall, 1e-6)
+
+
+def gradient_agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> float:
+    """Mean squared cosine between the gradients, weighted by the source's, as 2x - 1: 1 is parallel, 0 is chance.
+
+    The squared cosine ignores inverted contrast, as lamps at night make it: the normalised gradient field measure of
+    Haber and Modersitzki (2006).
+    """
+    weight = source.length**2 * mask
+    dot = source.gx * output.gx + source.gy * output.gy
+    floor = 0.02
+    cosine2 = dot**2 / ((source.length**2 + floor**2) * (output.length**2 + floor**2))
+    return 2 * float((weight * cosine2).sum() / max(float(weight.sum()), 1e-9)) - 1
+
+
+def agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> float:
+    """Mean of edge F1 and gradient agreement inside the mask, in 0..1; an image without edges there agrees with nothing."""
+    f1 = edge_f1(source, output, mask)
+    return max(((f1 or 0.0) + gradient_agreement(source, output, mask)) / 2, 0.0)
+
+
+def structure(source: Rgb, output: Rgb, boxes: Sequence[ImageBox]) -> float:
+    """How far the output shows the same scene, in 0..1: the mean of the whole image and its nearest objects.
+
+    Images of different size score 0.
+    """
+    if source.shape != output.shape:
+        return 0.0
+    one, two = Outline(source), Outline(output)
+    overall = agreement(one, two, np.ones(source.shape[:2], np.bool_))
+    inside = [agreement(one, two, mask) for mask in box_masks(boxes, shape=source.shape[:2])]
+    return overall if not inside else (overall + float(np.mean(inside))) / 2
+
+
+def box_masks(boxes: Sequence[ImageBox], *, shape: tuple[int, ...]) -> list[NDArray[np.bool_]]:
+    """Masks of the nearest boxes that are large enough to show an outline, slightly widened."""
+    found = []
+    for box in boxes:
+        x0, y0 = int(box.x0_px), int(box.y0_px)
+        x1, y1 = int(np.ceil(box.x1_px)), int(np.ceil(box.y1_px))
+        if min(x1 - x0, y1 - y0) >= BOX_MIN_PX:
+            mask = np.zeros(shape[:2], np.bool_)
+            mask[max(y0 - BOX_PAD_PX, 0) : y1 + BOX_PAD_PX, max(x0 - BOX_PAD_PX, 0) : x1 + BOX_PAD_PX] = True
+            found.append(mask)
+    return found[:BOXES_MAX]
