@@ -5,6 +5,7 @@ Keys are relative POSIX paths. Every write is atomic: a reader sees the old obje
 
 import contextlib
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ class Store(Protocol):
 
     def put(self, key: str, data: bytes) -> None: ...
     def put_if_absent(self, key: str, data: bytes) -> bool: ...
+    def put_file(self, key: str, file: Path) -> None: ...
     def get(self, key: str) -> bytes: ...
     def exists(self, key: str) -> bool: ...
     def list(self, prefix: str = "") -> list[str]: ...
@@ -82,6 +84,17 @@ class DiskStore:
         finally:
             temporary.unlink()
         return True
+
+    def put_file(self, key: str, file: Path) -> None:
+        """Writes or replaces the object with a file's content, a megabyte at a time."""
+        target = self._file(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+        with open(file, "rb") as source, open(temporary, "wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
+        os.replace(temporary, target)
 
     def get(self, key: str) -> bytes:
         """The object's bytes; KeyError if there is none."""
@@ -188,6 +201,16 @@ class S3Store:
         """True if this call created the object."""
         with self._transport(key):
             return self._create(self.client, self._name(key), data)
+
+    def put_file(self, key: str, file: Path) -> None:
+        """Writes or replaces the object with a file's content (in parts where it is large)."""
+        from boto3.exceptions import S3UploadFailedError
+
+        with self._transport(key):
+            try:
+                self.client.upload_file(str(file), self.bucket, self._name(key))
+            except S3UploadFailedError as err:
+                raise BadTransport(f"{self.uri}: {key}: {err}. The upload was given up; run again to resume.") from err
 
     def get(self, key: str) -> bytes:
         """The object's bytes; KeyError if there is none."""
