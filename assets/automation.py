@@ -6,7 +6,7 @@ from assets.partitions import landed, landing_batches
 from assets.resources import Flywheel
 
 BATCH_GROUPS = ("land", "ingest", "mine", "generate", "curate")
-WHEEL_GROUPS = ("coverage", "publish", "train", "release", "vehicle")
+WHEEL_GROUPS = ("coverage", "review", "publish", "train", "release", "vehicle")
 
 batch_job = dg.define_asset_job(
     "turn_batch",

@@ -1,18 +1,22 @@
 """The code location: every asset, check, job, sensor and schedule, with one resource."""
 
+import os
+
 import dagster as dg
 
 from assets import automation, curate, generate, ingest, mine, publish, release, train
 from assets.resources import Flywheel
 
 modules = [ingest, mine, generate, curate, publish, train, release]
+assets = dg.load_assets_from_modules(modules)
+checks = dg.load_asset_checks_from_modules(modules)
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(modules),
-    asset_checks=dg.load_asset_checks_from_modules(modules),
+    assets=assets,
+    asset_checks=checks,
     jobs=automation.jobs,
     sensors=automation.sensors,
     schedules=automation.schedules,
-    resources={"flywheel": Flywheel(root=dg.EnvVar("FLYWHEEL_ROOT").get_value() or "")},
+    resources={"flywheel": Flywheel(root=os.environ.get("FLYWHEEL_ROOT", ""))},
     executor=dg.in_process_executor,
 )

@@ -1,0 +1,88 @@
+"""Raw logs become tables: one landing batch a partition, one part a drive, bad drives in quarantine with their reason."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.partitions import landing_batches
+from assets.report import column_schema, image_grid, markdown_table, table_metadata, table_spec
+from assets.resources import Flywheel, reported
+from flywheel.tables import list_parts, read_table
+
+OWNERS = ["team:data-engineering"]
+TABLES = {
+    "DRIVES": "One row a drive: where it came from, its clock, its group for splits, and what it holds.",
+    "SIGNALS": "Ego motion, IMU, GNSS and environment at the rate of the fastest stream.",
+    "TRACKS": "Other road users: boxes in the ego frame with velocity over ground.",
+    "LIGHTS": "The traffic light that governs the ego's lane, with the distance to its stop line.",
+    "LANES": "What the map says about the ego's lane: offset, width, curvature, junctions.",
+    "FRAMES": "Camera frames, content-addressed, with calibration.",
+}
+SPEC = {"group_name": "ingest", "owners": OWNERS, "deps": ["landed_logs"]}
+
+
+@dg.asset(
+    partitions_def=landing_batches,
+    group_name="land",
+    owners=OWNERS,
+    kinds={"mcap", "s3"},
+    description="A complete landing batch of raw fleet logs, never changed. Its manifest, written last, names every file and its hash.",
+)
+def landed_logs(context: dg.AssetExecutionContext, flywheel: Flywheel) -> dg.MaterializeResult:
+    from flywheel.ingest.land import read_manifest
+
+    with reported():
+        logs = read_manifest(flywheel.store(), context.partition_key)
+    rows = [{"log": log.name, "files": len(log.files), "MB": sum(f.bytes for f in log.files) / 1e6} for log in logs]
+    return dg.MaterializeResult(metadata={"dagster/row_count": len(rows), "logs": markdown_table(rows)})
+
+
+@dg.multi_asset(
+    name="ingest",
+    specs=[table_spec(name, text, partitions_def=landing_batches, **SPEC) for name, text in TABLES.items()],
+    partitions_def=landing_batches,
+)
+def ingest_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iterator[dg.MaterializeResult]:
+    from flywheel.ingest.run import ingest_batch
+
+    store, batch = flywheel.store(), context.partition_key
+    with reported():
+        report = ingest_batch(store, batch)
+    context.log.info(f"{report.drives} drives, {len(report.quarantined)} in quarantine")
+    extra = {
+        "DRIVES": {
+            "drives": report.drives,
+            "quarantined": len(report.quarantined),
+            "recorded seconds": report.seconds,
+            "quarantine": markdown_table([item.model_dump() for item in report.quarantined]),
+        },
+        "FRAMES": {"frames": _frame_grid(flywheel, batch)},
+    }
+    for name in TABLES:
+        metadata = table_metadata(store, name, batch_id=batch, rows=report.rows.get(name, 0))
+        yield dg.MaterializeResult(asset_key=name.lower(), metadata={**metadata, **extra.get(name, {})})
+
+
+def _frame_grid(flywheel: Flywheel, batch: str) -> dg.MarkdownMetadataValue:
+    store = flywheel.store()
+    rows = read_table(store, "FRAMES", batch_id=batch, columns=["kind", "media_sha256", "ext"]).to_pylist()
+    images = [(row["media_sha256"], row["ext"]) for row in rows if row["kind"] == "rgb"]
+    return image_grid(store, images[:: max(1, len(images) // 8)][:8])
+
+
+@dg.asset_check(asset="drives", description="No drive of the batch had to be quarantined.")
+def nothing_in_quarantine(flywheel: Flywheel) -> dg.AssetCheckResult:
+    reasons = [key for key in flywheel.store().list("quarantine/") if key.endswith(".reason.json")]
+    return dg.AssetCheckResult(passed=not reasons, severity=dg.AssetCheckSeverity.WARN, metadata={"reasons": "\n".join(reasons) or "none"})
+
+
+@dg.asset_check(asset="drives", description="Every drive in DRIVES has the rows it claims in SIGNALS.")
+def drives_are_whole(flywheel: Flywheel) -> dg.AssetCheckResult:
+    store = flywheel.store()
+    claimed = {row["drive_id"] for row in read_table(store, "DRIVES", columns=["drive_id", "signal_rows"]).to_pylist() if row["signal_rows"]}
+    found = {key.rsplit("/", 1)[1].removesuffix(".parquet") for key in list_parts(store, "SIGNALS")}
+    lost = sorted(claimed - found)
+    return dg.AssetCheckResult(passed=not lost, metadata={"drives": len(claimed), "lost": ", ".join(lost) or "none"})
+
+
+__all__ = ["column_schema", "drives_are_whole", "ingest_tables", "landed_logs", "nothing_in_quarantine"]

@@ -1,0 +1,90 @@
+"""Rare events, the exposure they were mined from, and what both say about coverage."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.partitions import landing_batches
+from assets.report import markdown_table, picture, table_metadata, table_spec
+from assets.resources import Flywheel, reported
+from flywheel.tables import read_table
+
+OWNERS = ["team:data-engineering"]
+DEPS = ["drives", "signals", "tracks", "lights", "lanes", "frames"]
+SPECS = [
+    table_spec(
+        "EVENTS",
+        "Rare driving events: scenario, level, interval, peak and actors.",
+        group_name="mine",
+        owners=OWNERS,
+        deps=DEPS,
+        kinds={"polars"},
+        partitions_def=landing_batches,
+    ),
+    table_spec(
+        "EXPOSURE",
+        "What could have been seen: evaluable seconds and metres per drive, scenario and condition, or why not.",
+        group_name="mine",
+        owners=OWNERS,
+        deps=DEPS,
+        kinds={"polars"},
+        partitions_def=landing_batches,
+    ),
+]
+
+
+@dg.multi_asset(name="mine", specs=SPECS, partitions_def=landing_batches)
+def mine_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iterator[dg.MaterializeResult]:
+    from flywheel.mine.run import mine_batch
+
+    store, batch = flywheel.store(), context.partition_key
+    with reported():
+        report = mine_batch(store, batch)
+    events = read_table(store, "EVENTS", batch_id=batch).to_pylist()
+    counts = Counter((row["scenario"], row["level"]) for row in events)
+    table = [{"scenario": scenario, "level": level, "events": count} for (scenario, level), count in sorted(counts.items())]
+    yield dg.MaterializeResult(
+        asset_key="events",
+        metadata={**table_metadata(store, "EVENTS", batch_id=batch, rows=len(events)), "by scenario": markdown_table(table)},
+    )
+    exposure = read_table(store, "EXPOSURE", batch_id=batch).to_pylist()
+    context.log.info(f"{report.drives} drives, {len(events)} events")
+    yield dg.MaterializeResult(
+        asset_key="exposure",
+        metadata={
+            **table_metadata(store, "EXPOSURE", batch_id=batch, rows=len(exposure)),
+            "not evaluable": markdown_table(_why_not(exposure)),
+        },
+    )
+
+
+def _why_not(exposure: list[dict[str, object]]) -> list[dict[str, object]]:
+    why = Counter((row["scenario"], row["reason"]) for row in exposure if row["status"] == "not_evaluable")
+    return [{"scenario": scenario, "reason": reason, "drives": count} for (scenario, reason), count in sorted(why.items(), key=str)]
+
+
+@dg.asset_check(asset="exposure", description="Not evaluable is not negative: every such row gives its reason and no exposure.")
+def not_evaluable_is_explained(flywheel: Flywheel) -> dg.AssetCheckResult:
+    rows = read_table(flywheel.store(), "EXPOSURE").to_pylist()
+    silent = [row for row in rows if row["status"] == "not_evaluable" and (not row["reason"] or row["exposure_s"] > 0)]
+    return dg.AssetCheckResult(passed=not silent, metadata={"rows": len(rows), "unexplained": len(silent)})
+
+
+@dg.asset(
+    deps=["events", "exposure", "decisions"],
+    group_name="coverage",
+    owners=OWNERS,
+    kinds={"python"},
+    description="Scenario x condition over all batches: real exposure and counts with intervals, rarity, synthetic beside them, and gaps.",
+)
+def coverage(flywheel: Flywheel) -> dg.MaterializeResult:
+    from flywheel.mine.coverage import coverage as cells
+    from flywheel.mine.plot import coverage_plot
+
+    with reported():
+        found = cells(flywheel.store())
+    rows = [cell.model_dump() for cell in found]
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": len(rows), "map": picture(coverage_plot(found)), "cells": markdown_table(rows[:60])}
+    )
