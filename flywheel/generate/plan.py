@@ -46,9 +46,9 @@ def plan_batch(
     per_event: int = 2,
     targets: Sequence[Condition] = CONDITIONS,
     replan: bool = False,
-    dry_run: bool = False,
+    pin: bool = True,
 ) -> Plan:
-    """The batch's plan: the pinned one where there is one, else a new one, pinned unless `dry_run`.
+    """The batch's plan: the pinned one where there is one, else a new one, pinned unless `pin` is False.
 
     A plan pinned for another generator or other weights is kept (and logged as a warning) unless `replan`.
     `per_event` counts variations of one key frame; few events give several key frames each. NotEvaluable before mining.
@@ -60,8 +60,10 @@ def plan_batch(
     plan = _new_plan(
         store, batch_id, number=held.number + 1 if held else 1, generator=generator, budget=budget, per_event=per_event, targets=targets
     )
-    if dry_run or (held is not None and _same_content(plan, held)):
-        return plan if dry_run or held is None else held
+    if held is not None and _same_content(plan, held):
+        return held
+    if not pin:
+        return plan
     if store.put_if_absent(plan_key(batch_id, plan.number), canonical_json(plan.model_dump(mode="json"))):
         return plan
     winner = pinned_plan(store, batch_id)

@@ -1,0 +1,160 @@
+"""Planning: thin cells first, deterministic, pinned, never the source's own condition."""
+
+import logging
+
+import pytest
+from generate_drives import BATCH, T0, Darkening
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flywheel.errors import BadSchema, NotEvaluable
+from flywheel.generate.cells import Ledger, choose
+from flywheel.generate.frames import REFERENCE, KeyFrame, camera_rank
+from flywheel.generate.plan import Plan, pinned_plan, plan_batch, plan_key
+from flywheel.generate.prompts import RECIPES, night_rain_v1, prompt_for
+from flywheel.store import Store, open_store
+from flywheel.tables import rows_table, write_table
+from flywheel.types import CONDITIONS, Condition
+
+INFO = Darkening().info
+NIGHT_RAIN = Condition(lighting="night", weather="rain")
+
+
+def _snapshot(store: Store) -> dict[str, bytes]:
+    return {key: store.get(key) for key in store.list()}
+
+
+def test_plan_spreads_over_thin_cells_and_never_repeats_the_source(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO, budget=6, per_event=2)
+    assert len(plan.requests) == 6
+    assert all(r.target_condition != r.source_condition for r in plan.requests)
+    assert len({(r.parent_sha256, r.target_condition) for r in plan.requests}) == 6
+    assert {r.event_id for r in plan.requests} == {"ev-1", "ev-2", "ev-3"}
+    braking = sum(r.scenario == "hard_braking" for r in plan.requests)
+    assert braking == 2, "one event, two variations of it"
+
+
+def test_key_frame_is_the_front_camera_at_the_peak(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO, budget=3, per_event=1)
+    times = {r.event_id: (r.t_ns - T0) // 500_000_000 for r in plan.requests}
+    assert times == {"ev-1": 4, "ev-2": 8, "ev-3": 6}
+    assert {r.camera for r in plan.requests} == {"front"}
+
+
+def test_few_events_give_several_frames_each(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO, budget=24, per_event=2)
+    assert len(plan.requests) == 24
+    assert len({r.t_ns for r in plan.requests if r.event_id == "ev-2"}) == 4
+
+
+def test_cells_count_before_and_after(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO, budget=6)
+    assert sum(c.after - c.before for c in plan.cells) == len(plan.requests) == 6
+    clear = next(c for c in plan.cells if (c.scenario, c.condition) == ("cut_in", "day_clear"))
+    assert (clear.real_events, clear.before, clear.after, clear.exposure_s) == (2, 2, 2, 12.0)
+
+
+def test_a_demand_draws_the_budget_to_its_cell(store: Store) -> None:
+    demand = {"demand_id": "d", "model_id": "m", "scenario": "cut_in", "condition": "dusk_fog", "metric": "recall",
+              "value": 0.1, "target": 0.9, "samples": 10, "weight": 20.0}  # fmt: skip
+    without = plan_batch(store, BATCH, generator=INFO, budget=1, pin=False)
+    write_table(store, "DEMANDS", rows_table("DEMANDS", [demand]), batch_id="m", part="m")
+    asked = plan_batch(store, BATCH, generator=INFO, budget=1, pin=False)
+    assert without.requests[0].scenario == "hard_braking", "the severest scenario comes first"
+    assert (asked.requests[0].scenario, asked.requests[0].target_condition) == ("cut_in", "dusk_fog")
+
+
+def test_dry_run_writes_nothing_and_a_rerun_returns_the_pin(store: Store) -> None:
+    before = _snapshot(store)
+    dry = plan_batch(store, BATCH, generator=INFO, pin=False)
+    assert _snapshot(store) == before
+    pinned = plan_batch(store, BATCH, generator=INFO)
+    assert pinned == dry
+    after = _snapshot(store)
+    assert plan_batch(store, BATCH, generator=INFO, budget=2) == pinned
+    assert _snapshot(store) == after
+
+
+def test_another_generator_keeps_the_pin_and_says_so(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    first = plan_batch(store, BATCH, generator=INFO, budget=4)
+    other = Darkening(revision="2").info
+    with caplog.at_level(logging.WARNING):
+        assert plan_batch(store, BATCH, generator=other, budget=4) == first
+    assert "already planned" in caplog.text and "replan=True" in caplog.text
+    second = plan_batch(store, BATCH, generator=other, budget=4, replan=True)
+    assert second.number == 2 and store.exists(plan_key(BATCH, 2))
+    assert pinned_plan(store, BATCH) == second
+    assert {r.variation_id for r in first.requests}.isdisjoint(r.variation_id for r in second.requests)
+
+
+def test_replanning_with_nothing_new_pins_nothing(store: Store) -> None:
+    first = plan_batch(store, BATCH, generator=INFO)
+    assert plan_batch(store, BATCH, generator=INFO, replan=True) == first
+    assert store.list("plans/") == [plan_key(BATCH, 1)]
+
+
+def test_a_quiet_batch_falls_back_to_reference_frames(quiet: Store) -> None:
+    plan = plan_batch(quiet, BATCH, generator=INFO, budget=5)
+    assert {(r.scenario, r.event_id, r.source_condition) for r in plan.requests} == {(REFERENCE, "", "day_clear")}
+    assert len(plan.requests) == 5 and any(REFERENCE in note for note in plan.notes)
+
+
+def test_before_mining_there_is_no_plan(tmp_path_factory: pytest.TempPathFactory) -> None:
+    empty = open_store(tmp_path_factory.mktemp("empty"))
+    with pytest.raises(NotEvaluable, match="flywheel mine"):
+        plan_batch(empty, BATCH, generator=INFO)
+
+
+def test_a_broken_pin_is_a_clear_error(store: Store) -> None:
+    store.put(plan_key(BATCH, 1), b'{"batch_id": 1}')
+    with pytest.raises(BadSchema, match=r"plans/b-test\.json"):
+        plan_batch(store, BATCH, generator=INFO)
+
+
+def test_recipes_narrow_the_targets(store: Store) -> None:
+    recipe = night_rain_v1()
+    plan = plan_batch(store, BATCH, generator=INFO, targets=recipe.targets, budget=3, per_event=1)
+    assert {r.target for r in plan.requests} == {NIGHT_RAIN}
+    assert all(make().name == name for name, make in RECIPES.items())
+
+
+def test_prompts_tell_conditions_apart() -> None:
+    prompts = {prompt_for("cut_in", condition) for condition in CONDITIONS}
+    assert len(prompts) == len(CONDITIONS)
+    assert "night" in prompt_for("cut_in", NIGHT_RAIN) and "rain" in prompt_for("cut_in", NIGHT_RAIN)
+    assert "some new thing" in prompt_for("some_new_thing", NIGHT_RAIN)
+
+
+def test_plans_survive_their_json(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO)
+    assert Plan.model_validate_json(store.get(plan_key(BATCH, 1))) == plan
+    assert all(r.variation_id.startswith("var-") and len(r.variation_id) == 68 for r in plan.requests)
+
+
+def test_camera_order() -> None:
+    names = ["rear", "front_left", "camera_front_tele_30fov", "dashcam", "front", "camera_front_wide_120fov"]
+    assert sorted(names, key=camera_rank)[:4] == ["camera_front_wide_120fov", "front", "camera_front_tele_30fov", "dashcam"]
+
+
+def _frame(n: int, scenario: str, source: str, rank: int) -> KeyFrame:
+    return KeyFrame(event_id=f"e{n}", scenario=scenario, level="L1", drive_id="d", root_group="g", t_ns=n, camera="front",
+                    parent_sha256=f"{n}-{rank}", parent_ext="png", source_condition=source, rank=rank)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b"]), st.sampled_from([c.name for c in CONDITIONS]), st.integers(0, 2)), max_size=12),
+    st.integers(0, 40), st.integers(1, 3),
+)  # fmt: skip
+def test_choice_holds_its_promises(specs: list[tuple[str, str, int]], budget: int, per_event: int) -> None:
+    frames = [_frame(n, *spec) for n, spec in enumerate(specs)]
+
+    def pick() -> list[tuple[KeyFrame, str]]:
+        ledger = Ledger(events=[], exposure=[], variations=[], demands=[])
+        return choose(ledger, frames, targets=CONDITIONS, budget=budget, per_event=per_event)
+
+    picked = pick()
+    assert picked == pick()
+    assert len(picked) == min(budget, len(frames) * per_event)
+    assert all(frame.source_condition != target for frame, target in picked)
+    assert len({(f.parent_sha256, t) for f, t in picked}) == len(picked)
