@@ -16,10 +16,14 @@ LIGHTINGS: tuple[Lighting, ...] = get_args(Lighting)
 WEATHERS: tuple[Weather, ...] = get_args(Weather)
 
 
-class Record(BaseModel):
+class Frozen(BaseModel):
     """A frozen pydantic record: unknown fields and NaN are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Record(Frozen):
+    """A frozen record that can give its own digest. (A record that *holds* a digest is a plain Frozen.)"""
 
     @property
     def digest(self) -> str:

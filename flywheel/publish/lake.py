@@ -1,0 +1,90 @@
+"""Brings a Lance dataset to a wanted set of rows, from whatever state a run that was killed left it in.
+
+Only new and changed rows are written, so a version costs what it adds. Nothing here commits: a manifest does.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from flywheel.datasets import IMAGE, ROW_HASH, ROWS, dataset_key, read_rows, row_hash, rows_digest
+from flywheel.errors import BadTransport, require
+from flywheel.store import Store, media_key
+
+BATCH = 64
+PACKED_FROM_BYTES = 4096
+IDS_PER_DELETE = 1000
+Wanted = Mapping[str, Mapping[str, Any]]
+
+
+def head(store: Store, name: str) -> Any | None:
+    """The newest Lance version, committed or not; None if there is no dataset."""
+    lance = require("lance", extra="all")
+    uri, options = store.lance(dataset_key(name))
+    if not store.list(f"{dataset_key(name)}/_versions/"):
+        return None
+    return lance.dataset(uri, storage_options=options)
+
+
+def known_sizes(dataset: Any | None) -> dict[str, tuple[int, int]]:
+    """(width, height) of every image that already lies in the dataset."""
+    if dataset is None:
+        return {}
+    rows = read_rows(dataset, columns=["media_sha256", "width_px", "height_px"]).to_pylist()
+    return {row["media_sha256"]: (row["width_px"], row["height_px"]) for row in rows}
+
+
+def sync(store: Store, name: str, rows: list[dict[str, Any]]) -> int:
+    """The Lance version that holds exactly these rows; BadTransport if another writer got between."""
+    lance = require("lance", extra="all")
+    uri, options = store.lance(dataset_key(name))
+    wanted = {row_hash(row): row for row in rows}
+    dataset: Any = head(store, name)
+    held = [] if dataset is None else read_rows(dataset, columns=["sample_id", ROW_HASH]).to_pylist()
+    stale = sorted(row["sample_id"] for row in held if row[ROW_HASH] not in wanted)
+    for start in range(0, len(stale), IDS_PER_DELETE):
+        dataset.delete(f"sample_id IN ({', '.join(repr(i) for i in stale[start : start + IDS_PER_DELETE])})")
+    new = sorted(wanted.keys() - {row[ROW_HASH] for row in held}, key=lambda found: str(wanted[found]["sample_id"]))
+    if new or dataset is None:
+        dataset = lance.write_dataset(
+            pa.RecordBatchReader.from_batches(_schema(), _batches(store, wanted, new)), uri,
+            mode="create" if dataset is None else "append", storage_options=options,
+            data_storage_version="2.2", enable_stable_row_ids=True,
+        )  # fmt: skip
+    found = rows_digest(read_rows(dataset, columns=[ROW_HASH])[ROW_HASH].to_pylist())
+    if found != rows_digest(wanted):
+        raise BadTransport(f"{name}: another publisher changed {uri} at the same time. Run publish again.")
+    version: int = dataset.version
+    return version
+
+
+def tag(store: Store, name: str, *, version: str, lance_version: int) -> None:
+    """Makes the Lance tag `version` point at a Lance version, so that clean-up keeps it."""
+    dataset = head(store, name)
+    if dataset is None:
+        raise BadTransport(f"{name}: the Lance files are gone")
+    held = dataset.tags.list().get(version)
+    if held is None:
+        dataset.tags.create(version, lance_version)
+    elif held["version"] != lance_version:
+        dataset.tags.update(version, lance_version)
+
+
+def _schema() -> pa.Schema:
+    lance = require("lance", extra="all")
+    image = lance.blob_field(IMAGE, nullable=False, inline_size_threshold=PACKED_FROM_BYTES)
+    return pa.schema([*ROWS, pa.field(ROW_HASH, pa.string(), nullable=False), image])
+
+
+def _batches(store: Store, wanted: Wanted, order: list[str]) -> Iterator[pa.RecordBatch]:
+    lance = require("lance", extra="all")
+    with tqdm(total=len(order), desc="write samples", unit="row", disable=None) as bar:
+        for start in range(0, len(order), BATCH):
+            hashes = order[start : start + BATCH]
+            rows = [wanted[found] for found in hashes]
+            images = [store.get(media_key(row["media_sha256"], row["ext"])) for row in rows]
+            columns = [pa.array([row[field.name] for row in rows], field.type) for field in ROWS]
+            yield pa.record_batch([*columns, pa.array(hashes), lance.blob_array(images)], schema=_schema())
+            bar.update(len(rows))
