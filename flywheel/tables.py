@@ -78,11 +78,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("t0_ns", I64), ("t1_ns", I64), ("t_peak_ns", I64), ("peak", REAL), ("peak_unit", TEXT), ("actors", WORDS),
         ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
     ),
-    # One row per drive and scenario. status: evaluable or not_evaluable; exposure counts only what could have been seen.
+    # One row per drive, scenario and condition. status: evaluable or not_evaluable; exposure counts only what could have been seen.
+    # params_sha256 is the catalogue entry's digest; condition_source: environment, luma or assumed.
     "EXPOSURE": _schema(
         ("drive_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("status", TEXT),
         ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
-        optional=(("reason", TEXT),),
+        optional=(("reason", TEXT), ("params_sha256", TEXT), ("condition_source", TEXT)),
     ),
     # variation_id is the digest of the request. status: done or failed (run status; quality is a DECISION).
     "VARIATIONS": _schema(
