@@ -1,0 +1,200 @@
+"""Faces to pixels: a pinhole view, near-plane clipping and a depth buffer, at twice the image's resolution.
+
+Pixel (i, j) covers [i, i+1) x [j, j+1) and its centre is (i + 0.5, j + 0.5). The inverse depth of a flat face is linear
+in pixel coordinates, 1/z = (n . ray) / (n . p), so depth is exact per pixel and needs no interpolation.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.fleet.faces import Faces, Reals, taken
+from flywheel.fleet.scene import Camera, Instant
+
+NEAR_M, FAR_M = 0.3, 655.35
+OVER = 2  # samples a pixel, in each direction
+SHIFT = 4  # fractional bits of corner coordinates
+LEAF_LEVELS = 3  # a leaf mask draws three neighbouring face ids: dark, middle, light
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera is: `turn` (3, 3) takes world offsets to optical axes (x right, y down, z forward) by `offset @ turn`."""
+
+    camera: Camera
+    eye: NDArray[np.float64]
+    turn: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the image."""
+        return self.camera.height_px, self.camera.width_px
+
+
+def optical_axes(camera: Camera) -> NDArray[np.float64]:
+    """(3, 3): columns are the optical x, y, z axes in ego axes."""
+    c, s = math.cos(camera.pitch_rad), math.sin(camera.pitch_rad)
+    return np.array([[0.0, -s, c], [-1.0, 0.0, 0.0], [0.0, -c, -s]])
+
+
+def view_of(instant: Instant, camera: Camera) -> View:
+    """The camera's view at an instant."""
+    c, s = math.cos(instant.ego_heading_rad), math.sin(instant.ego_heading_rad)
+    ego = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    eye = ego @ np.array([camera.x_m, 0.0, camera.z_m]) + np.array([instant.ego_x_m, instant.ego_y_m, 0.0])
+    return View(camera, eye, ego @ optical_axes(camera))
+
+
+def to_optical(points: NDArray[Any], view: View) -> Reals:
+    """World points (..., 3) in the optical frame."""
+    return np.asarray((points - view.eye) @ view.turn, np.float32)
+
+
+def to_samples(seen: Reals, view: View) -> Reals:
+    """Optical points (..., 3) with z > 0 to sample coordinates (..., 2), whose integers are sample centres."""
+    camera, z = view.camera, seen[..., 2]
+    u, v = camera.fx_px * seen[..., 0] / z + camera.cx_px, camera.fy_px * seen[..., 1] / z + camera.cy_px
+    return np.stack([u, v], axis=-1).astype(np.float32) * OVER - np.float32(0.5)
+
+
+def clip_near(seen: Reals) -> Reals:
+    """A polygon (K, 3) cut at the near plane (Sutherland-Hodgman); fewer than three points when nothing is left."""
+    kept: list[Reals] = []
+    for a, b in zip(seen, np.roll(seen, -1, axis=0), strict=True):
+        if a[2] >= NEAR_M:
+            kept.append(a)
+        if (a[2] >= NEAR_M) != (b[2] >= NEAR_M):
+            kept.append(a + (b - a) * ((NEAR_M - a[2]) / (b[2] - a[2])))
+    return np.array(kept, np.float32).reshape(-1, 3)
+
+
+def fixed(samples: Reals) -> NDArray[np.int32]:
+    """Sample coordinates as fixed-point integers for OpenCV."""
+    return np.rint(np.clip(samples, -3e4, 3e4) * (1 << SHIFT)).astype(np.int32)
+
+
+def planes(faces: Faces, view: View) -> Reals:
+    """(N, 3) a, b, c with 1/z = a u + b v + c, u and v in pixels."""
+    camera = view.camera
+    normal = faces.normal.astype(np.float64) @ view.turn
+    reach = np.einsum("ij,ij->i", normal, (faces.verts[:, 0] - view.eye) @ view.turn)
+    reach = np.where(np.abs(reach) < 1e-6, 1e-6, reach)
+    a, b = normal[:, 0] / camera.fx_px / reach, normal[:, 1] / camera.fy_px / reach
+    return np.stack([a, b, normal[:, 2] / reach - a * camera.cx_px - b * camera.cy_px], axis=1).astype(np.float32)
+
+
+def facing(faces: Faces, view: View) -> Faces:
+    """The faces that look at the camera and lie at least partly in front of it, within the field of view."""
+    to_eye = faces.verts[:, 0] - view.eye.astype(np.float32)
+    ahead = (faces.verts - view.eye.astype(np.float32)) @ view.turn[:, 2].astype(np.float32)
+    keep = (np.einsum("ij,ij->i", to_eye, faces.normal) < 0) & (ahead.max(axis=1) > NEAR_M)
+    return taken(faces, keep)
+
+
+@dataclass
+class Canvas:
+    """ids (2H, 2W): which face each sample shows (0: sky); near (2H, 2W): its inverse depth, bias included."""
+
+    ids: NDArray[np.int32]
+    near: Reals
+    columns: Reals
+    rows: Reals
+
+
+def blank(view: View) -> Canvas:
+    """A canvas of sky."""
+    h, w = view.shape[0] * OVER, view.shape[1] * OVER
+    columns, rows = (np.arange(w, dtype=np.float32) + 0.5) / OVER, ((np.arange(h, dtype=np.float32) + 0.5) / OVER)[:, None]
+    return Canvas(np.zeros((h, w), np.int32), np.zeros((h, w), np.float32), columns, rows)
+
+
+def outlines(verts: NDArray[Any], view: View) -> tuple[list[NDArray[np.int32] | None], NDArray[np.int32]]:
+    """Fixed-point outlines of (N, K, 3) world polygons and their (N, 4) sample bounds x0, y0, x1, y1; None where outside."""
+    h, w = view.shape[0] * OVER, view.shape[1] * OVER
+    seen = to_optical(verts, view)
+    crossing = (seen[..., 2] < NEAR_M).any(axis=1)
+    safe = np.where(crossing[:, None, None], np.float32(1.0), seen)
+    flat = to_samples(safe, view)
+    shapes: list[Any] = list(fixed(flat))
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    for index in np.flatnonzero(crossing):
+        cut = clip_near(seen[index])
+        if len(cut) < 3:
+            shapes[index], high[index] = None, -9
+            continue
+        points = to_samples(cut, view)
+        shapes[index], low[index], high[index] = fixed(points), points.min(axis=0), points.max(axis=0)
+    bounds = np.concatenate([np.floor(low), np.ceil(high) + 1], axis=1)
+    bounds = np.clip(bounds, 0, [w, h, w, h]).astype(np.int32)
+    for index in np.flatnonzero((bounds[:, 0] >= bounds[:, 2]) | (bounds[:, 1] >= bounds[:, 3])):
+        shapes[index] = None
+    return shapes, bounds
+
+
+def paint_flat(canvas: Canvas, polygons: NDArray[Any], view: View, *, face_id: int) -> None:
+    """Fill convex ground polygons (N, K, 3) over what is there: the ground is flat, so the last coat wins."""
+    import cv2
+
+    if len(polygons):
+        for outline in outlines(polygons, view)[0]:
+            if outline is not None:
+                cv2.fillConvexPoly(canvas.ids, outline, float(face_id), shift=SHIFT)
+
+
+def paint_area(canvas: Canvas, polygon: NDArray[Any], view: View, *, face_id: int) -> None:
+    """Fill one ground polygon (K, 3) of any shape."""
+    import cv2
+
+    outline = outlines(polygon[None], view)[0][0]
+    if outline is not None:
+        cv2.fillPoly(canvas.ids, [outline], float(face_id), shift=SHIFT)
+
+
+def paint_faces(canvas: Canvas, faces: Faces, view: View, *, first_id: int, stamps: list[NDArray[np.uint8]]) -> Reals:
+    """Draw faces (already culled) through the depth buffer; gives back their planes (N, 3). Face k gets id first_id + 3 k."""
+    coefficients = planes(faces, view)
+    shapes, bounds = outlines(faces.verts, view)
+    pull = 1.0 + faces.bias
+    for k, (shape, bound, stamp) in enumerate(zip(shapes, bounds.tolist(), faces.stamp.tolist(), strict=True)):
+        if shape is not None:
+            mask = _mask(shape, bound, stamps[stamp] if stamp >= 0 else None)
+            _merge(canvas, mask, bound, coefficients[k] * pull[k], first_id + LEAF_LEVELS * k)
+    return coefficients
+
+
+def _mask(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """What a face covers within its bounds: 0 nothing, 1..3 one of its ids."""
+    import cv2
+
+    x0, y0, x1, y1 = bound
+    if stamp is not None:
+        return _stamped(shape, bound, stamp)
+    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    cv2.fillConvexPoly(mask, shape - np.array([x0 << SHIFT, y0 << SHIFT], np.int32), 1, shift=SHIFT)
+    return mask
+
+
+def _stamped(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A leaf mask stretched over the face's rectangle and cut to its bounds."""
+    import cv2
+
+    x0, y0, x1, y1 = bound
+    left, top = shape.min(axis=0) / (1 << SHIFT)
+    right, bottom = shape.max(axis=0) / (1 << SHIFT)
+    sx, sy = stamp.shape[1] / max(right - left, 1.0), stamp.shape[0] / max(bottom - top, 1.0)
+    move = np.array([[sx, 0.0, (x0 - left) * sx], [0.0, sy, (y0 - top) * sy]])
+    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(stamp, move, (x1 - x0, y1 - y0), flags=flags), np.uint8)
+
+
+def _merge(canvas: Canvas, mask: NDArray[np.uint8], bound: list[int], plane: Reals, face_id: int) -> None:
+    x0, y0, x1, y1 = bound
+    a, b, c = plane.tolist()
+    depth = a * canvas.columns[x0:x1] + (b * canvas.rows[y0:y1] + c)
+    there = canvas.near[y0:y1, x0:x1]
+    wins = (depth > there) & (mask > 0)
+    np.copyto(there, depth, where=wins)
+    np.copyto(canvas.ids[y0:y1, x0:x1], mask.astype(np.int32) + (face_id - 1), where=wins)

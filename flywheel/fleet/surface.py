@@ -1,0 +1,249 @@
+"""The base pass: what each pixel shows, whatever the light and the weather (ids, depth, classes, places, texture)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.fleet import faces as f
+from flywheel.fleet import figures, noise, raster, scenery
+from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, joined, placed, taken
+from flywheel.fleet.raster import FAR_M, LEAF_LEVELS, View
+from flywheel.fleet.scene import Camera, Instant, Signal, World
+from flywheel.fleet.scenery import GROUND_IDS, Scenery
+
+GROUND_SEEN_M, FACES_SEEN_M, PAINT_SEEN_M = 170.0, 260.0, 110.0
+LIT = {"red": (1.0, 0.16, 0.10), "yellow": (1.0, 0.72, 0.12), "green": (0.20, 1.0, 0.55)}
+# sRGB colour, class and material of the ground ids (index 0 is the sky).
+GROUND = (
+    ((0.0, 0.0, 0.0), f.SKY, f.PLAIN), ((0.37, 0.42, 0.25), f.GROUND, f.GRASS), ((0.62, 0.61, 0.59), f.SIDEWALK, f.PLAIN),
+    ((0.54, 0.52, 0.50), f.SIDEWALK, f.PAVING), ((0.335, 0.335, 0.345), f.ROAD, f.ASPHALT), ((0.305, 0.305, 0.315), f.ROAD, f.ASPHALT),
+    ((0.325, 0.325, 0.335), f.ROAD, f.ASPHALT), ((0.86, 0.86, 0.84), f.MARKING, f.PAINT),
+)  # fmt: skip
+LEAF_SHADES = (0.62, 1.0, 1.3)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Per id (rows): colour sRGB (N, 3), normal (N, 3), plane (N, 3) of 1/z, and (N,) cls, material, glow, tag."""
+
+    colour: Reals
+    normal: Reals
+    plane: Reals
+    cls: Bytes
+    material: Bytes
+    glow: Bytes
+    tag: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Base:
+    """One instant, drawn without light. ids (2H, 2W); all other images (H, W[, 3]); places in metres (world: x_m, y_m, z_m)."""
+
+    scenery: Scenery
+    instant: Instant
+    view: View
+    seed: int
+    table: Table
+    ids: NDArray[np.int32]
+    ids_px: NDArray[np.int32]
+    depth_m: Reals
+    cls: Bytes
+    material: Bytes
+    x_m: Reals
+    y_m: Reals
+    z_m: Reals
+    ray: Reals
+    texture: Reals
+    windows: Reals
+
+
+_PREPARED: OrderedDict[int, Scenery] = OrderedDict()
+
+
+def prepared(world: World) -> Scenery:
+    """The world made ready to draw; the last four worlds are kept (a drive draws one world hundreds of times)."""
+    found = _PREPARED.get(id(world))
+    if found is None or found.world is not world:
+        found = _PREPARED[id(world)] = scenery.prepare(world)
+        while len(_PREPARED) > 4:
+            _PREPARED.popitem(last=False)
+    return found
+
+
+def draw_ground(canvas: raster.Canvas, still: Scenery, view: View) -> None:
+    """Earth up to the horizon, then every coat and junction within sight, in painting order."""
+    rays = ray_grid(view, over=raster.OVER)
+    canvas.ids[rays[..., 2] < -view.eye[2] / FAR_M] = scenery.EARTH
+    here = view.eye[:2].astype(np.float32)
+    for coat in still.coats[:4]:
+        _paint_coat(canvas, coat, here, view)
+    for ground_id, outline in still.areas:
+        if np.linalg.norm(outline[:, :2] - here, axis=1).min() < GROUND_SEEN_M:
+            raster.paint_area(canvas, outline, view, face_id=ground_id)
+    for coat in still.coats[4:]:
+        _paint_coat(canvas, coat, here, view)
+
+
+def _paint_coat(canvas: raster.Canvas, coat: scenery.Coat, here: Reals, view: View) -> None:
+    seen_m = PAINT_SEEN_M if coat.face_id in (scenery.LINE, scenery.TRACK) else GROUND_SEEN_M
+    offset = coat.centre - here
+    ahead = offset @ view.turn[:2, 2].astype(np.float32) > -coat.reach
+    near = np.linalg.norm(offset, axis=1) - coat.reach < seen_m
+    raster.paint_flat(canvas, coat.polygons[ahead & near], view, face_id=coat.face_id)
+
+
+def ray_grid(view: View, *, over: int) -> Reals:
+    """(H over, W over, 3) world direction of each sample, scaled so that depth times ray is the place seen."""
+    camera = view.camera
+    u = (np.arange(camera.width_px * over) + 0.5) / over
+    v = (np.arange(camera.height_px * over) + 0.5) / over
+    right = ((u - camera.cx_px) / camera.fx_px)[None, :, None] * view.turn[:, 0]
+    down = ((v - camera.cy_px) / camera.fy_px)[:, None, None] * view.turn[:, 1]
+    return (right + down + view.turn[:, 2]).astype(np.float32)
+
+
+def signal_faces(signal: Signal, state: str | None) -> Faces:
+    """Three lenses on a signal's front; the lit one glows."""
+    out = FaceList(cls=f.POLE)
+    for colour, z in (("red", 0.40), ("yellow", 0.0), ("green", -0.40)):
+        angles = np.arange(8) * np.pi / 4
+        ring = [(-0.19, -0.17 * np.cos(t), z + 0.17 * np.sin(t)) for t in angles]
+        on = colour == state
+        shade = LIT[colour] if on else tuple(0.16 * c for c in LIT[colour])
+        out.face(ring, shade, glow=f.SIGNAL if on else f.NO_GLOW, bias=3e-3)
+    return placed(out.build(), x_m=signal.x_m, y_m=signal.y_m, heading_rad=signal.facing_rad, z_m=signal.z_m)
+
+
+def moving_faces(still: Scenery, instant: Instant, view: View) -> Faces:
+    """Everything that depends on the instant: road users, lit lenses, and crowns turned to the camera."""
+    near = [a for a in instant.actors if np.hypot(a.x_m - view.eye[0], a.y_m - view.eye[1]) < FACES_SEEN_M]
+    parts = [figures.road_user(actor, t_s=(instant.t_ns % 10**13) * 1e-9, eye=view.eye) for actor in near]
+    signals = [s for s in still.world.signals if np.hypot(s.x_m - view.eye[0], s.y_m - view.eye[1]) < 150.0]
+    parts += [signal_faces(signal, instant.lights.get(signal.light_id)) for signal in signals]
+    offset = [((t.x_m - view.eye[0]) * view.turn[0, 2] + (t.y_m - view.eye[1]) * view.turn[1, 2], t) for t in still.trees]
+    trees = [tree for ahead, tree in offset if -3.0 < ahead < 200.0]
+    places = np.array([[t.x_m, t.y_m] for t in trees], np.float32).reshape(-1, 2)
+    heights = np.array([t.height_m for t in trees], np.float32)
+    parts.append(figures.crowns(places, heights, [t.seed for t in trees], view.eye, view.turn[:, 0], stamps=len(noise.leaf_masks())))
+    return joined(parts)
+
+
+def draw(still: Scenery, instant: Instant, view: View) -> tuple[raster.Canvas, Table]:
+    """Ids of all samples and the table they index."""
+    canvas = raster.blank(view)
+    draw_ground(canvas, still, view)
+    offset = still.centre[:, :2] - view.eye[:2].astype(np.float32)
+    near = np.linalg.norm(offset, axis=1) - still.reach < FACES_SEEN_M
+    seen = raster.facing(joined([taken(still.faces, near), moving_faces(still, instant, view)]), view)
+    plane = raster.paint_faces(canvas, seen, view, first_id=GROUND_IDS, stamps=list(noise.leaf_masks()))
+    return canvas, table_of(seen, plane, view)
+
+
+def table_of(seen: Faces, plane: Reals, view: View) -> Table:
+    """Ground rows, then three rows a face (leaf masks use all three, other faces the first)."""
+    flat = FaceList(cls=f.GROUND)
+    for colour, _, material in GROUND:
+        flat.face([(0, 0, 0), (1, 0, 0), (1, 1, 0)], colour, material=material)
+    ground = flat.build()
+    shade = np.where((seen.material == f.LEAF)[:, None], np.array(LEAF_SHADES, np.float32), np.float32(1.0)).reshape(-1, 1)
+    many = lambda values: np.repeat(values, LEAF_LEVELS, axis=0)  # noqa: E731
+    return Table(
+        colour=np.concatenate([ground.colour, np.clip(many(seen.colour) * shade, 0, 1)]).astype(np.float32),
+        normal=np.concatenate([ground.normal, many(seen.normal)]),
+        plane=np.concatenate([raster.planes(ground, view), many(plane)]),
+        cls=np.concatenate([np.array([row[1] for row in GROUND], np.uint8), many(seen.cls)]),
+        material=np.concatenate([ground.material, many(seen.material)]),
+        glow=np.concatenate([ground.glow, many(seen.glow)]),
+        tag=np.concatenate([ground.tag, many(seen.tag)]),
+    )  # fmt: skip
+
+
+def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base:
+    """One instant drawn without light; the same for every condition."""
+    still, view = prepared(world), raster.view_of(instant, camera)
+    canvas, table = draw(still, instant, view)
+    ids = np.ascontiguousarray(canvas.ids[:: raster.OVER, :: raster.OVER])
+    depth = depth_of(ids, table, view)
+    ray = ray_grid(view, over=1)
+    x, y, z = (ray[..., k] * depth + np.float32(view.eye[k]) for k in range(3))
+    material = table.material[ids]
+    texture, windows = textures(still, table, ids, material, depth, (x, y, z), seed)
+    return Base(still, instant, view, seed, table, canvas.ids, ids, depth, table.cls[ids], material, x, y, z, ray, texture, windows)
+
+
+def depth_of(ids: NDArray[np.int32], table: Table, view: View) -> Reals:
+    """(H, W) metres along the optical axis at pixel centres; FAR_M for the sky."""
+    camera = view.camera
+    u, v = np.arange(camera.width_px, dtype=np.float32) + 0.5, np.arange(camera.height_px, dtype=np.float32)[:, None] + 0.5
+    plane = np.take(table.plane, ids, axis=0)
+    inverse = plane[..., 0] * u + plane[..., 1] * v + plane[..., 2]
+    depth = 1.0 / np.maximum(inverse, 1.0 / FAR_M)
+    return np.where(ids == 0, np.float32(FAR_M), np.maximum(depth, raster.NEAR_M)).astype(np.float32)
+
+
+def textures(
+    still: Scenery, table: Table, ids: NDArray[np.int32], material: Bytes, depth: Reals, place: tuple[Reals, Reals, Reals], seed: int
+) -> tuple[Reals, Reals]:  # fmt: skip
+    """Colour factors (H, W, 3) anchored in the world, and (H, W) how much of a pixel is window glass of a lit room."""
+    x, y, z = place
+    flat = material_mask(material, f.ASPHALT, f.PAVING, f.GRASS, f.PAINT)
+    close = np.exp(depth * np.float32(-1 / 14.0))
+    grain = noise.at(x, y, cell_m=0.035, kind=1, sigma=0.6, seed=seed) * close
+    patch = noise.at(x, y, cell_m=0.45, kind=2, sigma=3.0, seed=seed) * np.exp(depth * np.float32(-1 / 60.0))
+    strength = np.array([0.0, 0.11, 0.10, 0.09, 0.22, 0.03, 0.12, 0.0, 0.0, 0.08], np.float32)[material]
+    factor = 1.0 + strength * np.where(flat, grain + patch * 0.6, grain * 0.7)
+    factor *= 1.0 - slabs(x, y, depth) * (material == f.PAVING)
+    image = np.repeat(np.maximum(factor, 0.3)[..., None], 3, axis=2).astype(np.float32)
+    windows = np.zeros(ids.shape, np.float32)
+    if (material == f.FACADE).any():
+        _windows(still, table, ids, material == f.FACADE, depth, place, image, windows)
+    return image, windows
+
+
+def material_mask(material: Bytes, *kinds: int) -> NDArray[np.bool_]:
+    """Where the material is one of several kinds."""
+    wanted = np.zeros(16, bool)
+    wanted[list(kinds)] = True
+    return wanted[material]
+
+
+def slabs(x: Reals, y: Reals, depth: Reals) -> Reals:
+    """Joints between pavement slabs of 0.8 m, fading with distance."""
+    edge = np.minimum(np.abs(x / 0.8 - np.rint(x / 0.8)), np.abs(y / 0.8 - np.rint(y / 0.8))) * 0.8
+    return np.asarray((edge < 0.02 + depth * 0.002) * 0.25 * np.exp(depth * np.float32(-1 / 12.0)), np.float32)
+
+
+def _windows(
+    still: Scenery, table: Table, ids: NDArray[np.int32], where: NDArray[np.bool_], depth: Reals, place: tuple[Reals, Reals, Reals],
+    image: Reals, windows: Reals,
+) -> None:  # fmt: skip
+    """Write glass, sills and floor bands of facades into the texture, and lit rooms into windows."""
+    blocks = still.world.blocks
+    about = np.array([[b.x_m, b.y_m, b.height_m if b.height_m > 9.5 else b.height_m * 0.68, b.seed % 65521] for b in blocks], np.float32)
+    face = ids[where]
+    block, normal, z = about[table.tag[face]], table.normal[face], place[2][where]
+    along = (place[0][where] - block[:, 0]) * -normal[:, 1] + (place[1][where] - block[:, 1]) * normal[:, 0]
+    kind = block[:, 3] % 5
+    storey, pitch = 3.1 + 0.1 * kind, 2.2 + 0.45 * kind
+    soft = np.maximum(depth[where] * np.float32(1 / 260), 0.01)
+    floor, column = np.floor((z - 0.4) / storey), np.floor(along / pitch)
+    v, u = (z - 0.4) - floor * storey, along - column * pitch
+    ground_floor = floor <= 0
+    margin = np.where(ground_floor, 0.25, pitch * 0.24)
+    wide = _between(u, margin, pitch - margin, soft)
+    tall = _between(v, np.where(ground_floor, 0.5, 0.9), np.where(ground_floor, 2.6, 2.45), soft)
+    glass = wide * tall * ((floor + 1) * storey < block[:, 2] + 0.3)
+    rim = _between(v, storey - 0.22, storey + 0.1, soft) * 0.16 + (z > block[:, 2] - 0.55) * -0.18
+    cell = (column * 7.31 + floor * 3.17 + block[:, 3] * 0.61 + normal[:, 0] * 1.7) * 12.9898
+    chance = np.sin(cell) * 43758.547
+    chance -= np.floor(chance)
+    dark = np.array([0.20, 0.25, 0.31], np.float32) * (0.7 + 0.8 * chance[:, None])
+    image[where] = image[where] * (1.0 - rim[:, None]) * (1 - glass[:, None]) + glass[:, None] * dark
+    windows[where] = glass * (chance < np.where(ground_floor, 0.5, 0.33)) * (0.55 + 0.9 * chance)
+
+
+def _between(value: Reals, low: Reals | float, high: Reals | float, soft: Reals) -> Reals:
+    """1 inside [low, high], falling to 0 over a pixel's width."""
+    return np.asarray(np.clip((value - low) / soft + 0.5, 0, 1) * np.clip((high - value) / soft + 0.5, 0, 1), np.float32)
