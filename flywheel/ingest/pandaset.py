@@ -1,0 +1,100 @@
+"""PandaSet sequence folders (Hesai and Scale AI, CC BY 4.0): cameras, cuboids, poses and GPS to a Drive; lidar is not ingested."""
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flywheel.errors import BadData
+from flywheel.ingest import pandaset_cameras as cameras
+from flywheel.ingest.drive import Drive, DriveFacts, Log
+from flywheel.ingest.kinematics import derivative
+from flywheel.ingest.pandaset_boxes import CUBOID_FILE, tracks_table
+from flywheel.ingest.pandaset_pose import EgoPath, load_ego_path, load_json
+from flywheel.ingest.quality import check_finite
+from flywheel.ingest.signals import Stream, signals_table
+from flywheel.tables import SCHEMAS
+
+Array = NDArray[np.float64]
+
+SPEED_WINDOW_S, ACCELERATION_WINDOW_S = 0.2, 0.4
+DERIVED = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "TRACKS.vx_mps", "TRACKS.vy_mps")
+# The two places PandaSet was driven in (its paper: SF and El Camino Real), by latitude and longitude in degrees.
+PLACES = {"san_francisco": (37.70, 37.84, -122.53, -122.35), "el_camino_real": (37.30, 37.70, -122.47, -121.90)}
+
+
+def matches(log: Log, file: Path | None) -> bool:
+    """Whether the log is a folder with PandaSet's poses, and its cuboids or a camera."""
+    parts = log.paths
+    labelled = any(CUBOID_FILE.fullmatch(path) for path in parts) or bool(cameras.pictures(log))
+    return file is None and "lidar/poses.json" in parts and labelled
+
+
+def read(log: Log, file: Path | None) -> Drive:
+    """The drive of a PandaSet sequence; BadData names the file of what is wrong."""
+    ego = load_ego_path(log)
+    gps = load_gps(log, count=len(ego.times))
+    tables = {
+        "SIGNALS": signals_table([ego_stream(ego, gps)]), "TRACKS": tracks_table(log, ego), "FRAMES": cameras.frames_table(log, ego),
+        "LIGHTS": _empty("LIGHTS"), "LANES": _empty("LANES"),
+    }  # fmt: skip
+    return Drive(
+        facts=DriveFacts(
+            vehicle_id="pandaset", place=place_of(gps["lat_deg"], gps["lon_deg"]), day=day_of(int(ego.times[0])), clock="epoch",
+            licence="CC-BY-4.0", derived=DERIVED, has_map=False,
+        ),
+        tables=tables,
+        media=partial(cameras.images, log),
+        first_frames=cameras.first_frames(log),
+    )  # fmt: skip
+
+
+def load_gps(log: Log, *, count: int) -> dict[str, Array]:
+    """lat_deg and lon_deg at the poses' times, from meta/gps.json."""
+    said = load_json(log, "meta/gps.json")
+    try:
+        found = np.array([[fix["lat"], fix["long"]] for fix in said], np.float64)
+    except (KeyError, TypeError, ValueError) as err:
+        raise BadData(f"meta/gps.json: expected a list with lat and long: {err!r}") from err
+    if len(found) != count:
+        raise BadData(f"meta/gps.json: {len(found)} fixes for {count} poses")
+    for axis, name in enumerate(("lat", "long")):
+        check_finite("meta/gps.json", name, times=np.arange(count), values=found[:, axis])
+    return {"lat_deg": found[:, 0], "lon_deg": found[:, 1]}
+
+
+def ego_stream(ego: EgoPath, gps: dict[str, Array]) -> Stream:
+    """Ego signals from the poses. x_m, y_m and heading_rad are the poses' own; speed, yaw rate and acceleration are derived.
+
+    speed: the path's derivative (parabola over +-0.2 s) along the heading; ax: the speed's derivative (+-0.4 s);
+    yaw rate: the heading's derivative (+-0.4 s); ay: speed times yaw rate, the centripetal part.
+    """
+    heading = np.unwrap(ego.heading)
+    velocity = derivative(ego.t_s, ego.origin[:, :2], half_window_s=SPEED_WINDOW_S)
+    speed = velocity[:, 0] * np.cos(heading) + velocity[:, 1] * np.sin(heading)
+    yaw_rate = derivative(ego.t_s, heading, half_window_s=ACCELERATION_WINDOW_S)
+    motion = {
+        "speed_mps": speed, "ax_mps2": derivative(ego.t_s, speed, half_window_s=ACCELERATION_WINDOW_S),
+        "ay_mps2": speed * yaw_rate, "yaw_rate_radps": yaw_rate,
+        "x_m": ego.origin[:, 0], "y_m": ego.origin[:, 1], "heading_rad": ego.heading,
+    }  # fmt: skip
+    return Stream(times=ego.times, columns=motion | gps)
+
+
+def place_of(lat_deg: Array, lon_deg: Array) -> str:
+    """The place's name, or the tenth of a degree it lies in."""
+    lat, lon = float(np.median(lat_deg)), float(np.median(lon_deg))
+    named = [name for name, (south, north, west, east) in PLACES.items() if south <= lat < north and west <= lon < east]
+    return named[0] if named else f"lat{lat:.1f}_lon{lon:.1f}"
+
+
+def day_of(t_ns: int) -> str:
+    """The UTC day of a time."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)).date().isoformat()
+
+
+def _empty(name: str) -> pa.Table:
+    return SCHEMAS[name].empty_table().drop_columns(["drive_id"])
