@@ -12,12 +12,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[1]
 CHROMIUM = "/usr/bin/chromium"
+FLYWHEEL = str(Path(sys.executable).parent / "flywheel")
 
 
 def free_port() -> int:
@@ -103,3 +106,41 @@ def s3_root(weed_port: int, monkeypatch: pytest.MonkeyPatch) -> str:
     bucket = f"b{time.monotonic_ns()}"
     boto3.session.Session().client("s3").create_bucket(Bucket=bucket)
     return f"s3://{bucket}/fleet"
+
+
+@dataclass(frozen=True)
+class Spun:
+    """A root after one undisturbed spin of a small sample fleet."""
+
+    root: Path
+    logs: Path
+    env: dict[str, str]
+    summary: dict[str, Any]
+
+
+def flywheel_env(folder: Path) -> dict[str, str]:
+    """An environment in which every service keeps its state under `folder`."""
+    names = {"FLYWHEEL_STATE": folder / "state", "DAGSTER_HOME": folder / "dagster"}
+    return {**os.environ, **{name: str(path) for name, path in names.items()}, "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+
+
+def flywheel(*words: str, env: dict[str, str], check: bool = True) -> subprocess.CompletedProcess[str]:
+    """One run of the installed `flywheel` command."""
+    done = subprocess.run([FLYWHEEL, *words], capture_output=True, text=True, env=env, cwd=REPO)
+    if check and done.returncode:
+        raise AssertionError(f"flywheel {' '.join(words)} ended with {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+    return done
+
+
+def spin_words(root: Path, logs: Path) -> tuple[str, ...]:
+    return ("spin", "--logs", str(logs), "--root", str(root), "--budget", "8", "--json")
+
+
+@pytest.fixture(scope="session")
+def spun(tmp_path_factory: pytest.TempPathFactory) -> Spun:
+    """A small fleet, spun once through every stage."""
+    folder = tmp_path_factory.mktemp("spun")
+    env, logs, root = flywheel_env(folder), folder / "fleet", folder / "root"
+    flywheel("fleet", "--out", str(logs), "--drives", "4", "--seed", "3", env=env)
+    done = flywheel(*spin_words(root, logs), env=env)
+    return Spun(root=root, logs=logs, env=env, summary=json.loads(done.stdout[done.stdout.index("{\n") :]))
