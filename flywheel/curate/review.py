@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from flywheel.curate.decisions import decide_all
 from flywheel.curate.review_dataset import flat, open_dataset, run_brain, save_views, set_appearance, sync_samples
 from flywheel.curate.review_samples import ORIGINAL, ReviewSample, review_samples
@@ -43,6 +45,7 @@ class ReviewReport(Record):
     added: int = 0
     updated: int = 0
     removed: int = 0
+    missing_media: int = 0
     brain: bool = False
     views: tuple[str, ...] = ()
 
@@ -101,14 +104,16 @@ def sync_review(store: Store, *, state: Path, name: str = NAME, batch_id: str | 
     if dataset.info.get("digest") == digest:
         return _report(dataset, samples, digest=digest, rebuilt=False)
     files = local_media(store, samples, cache=state / "media")
+    missing = [sample for sample in samples if sample.media_sha256 not in files]
+    samples = [sample for sample in samples if sample.media_sha256 in files]
     added, updated, removed = sync_samples(fo, dataset, samples, files)
-    brain = run_brain(require("fiftyone.brain", extra="curate"), dataset, samples)
+    run_brain(require("fiftyone.brain", extra="curate"), dataset, samples)
     save_views(fo, dataset)
     set_appearance(fo, dataset)
-    dataset.info.update({"digest": digest, "root": store.uri, "state": str(state), "batch_id": batch_id})
+    dataset.info.update({"digest": "" if missing else digest, "root": store.uri, "state": str(state), "batch_id": batch_id})
     dataset.save()
     report = _report(dataset, samples, digest=digest, rebuilt=True)
-    return report.model_copy(update={"added": added, "updated": updated, "removed": removed, "brain": brain})
+    return report.model_copy(update={"added": added, "updated": updated, "removed": removed, "missing_media": len(missing)})
 
 
 def _report(dataset: Any, samples: Sequence[ReviewSample], *, digest: str, rebuilt: bool) -> ReviewReport:
@@ -122,19 +127,19 @@ def _report(dataset: Any, samples: Sequence[ReviewSample], *, digest: str, rebui
 
 
 def local_media(store: Store, samples: Sequence[ReviewSample], *, cache: Path) -> dict[str, Path]:
-    """A lasting local file for each image by its SHA-256: the object itself on disk, else a copy under `cache`."""
+    """A lasting local file for each image by its SHA-256: the object itself on disk, else a copy under `cache`.
+
+    Images the store does not hold are left out.
+    """
+    here = store if isinstance(store, DiskStore) else DiskStore(cache)
     found: dict[str, Path] = {}
-    for sha256, ext in sorted({(sample.media_sha256, sample.ext) for sample in samples}):
+    for sha256, ext in tqdm(sorted({(sample.media_sha256, sample.ext) for sample in samples}), desc="find images", disable=None):
         key = media_key(sha256, ext)
-        if not isinstance(store, DiskStore):
-            copies = DiskStore(cache)
-            if not copies.exists(key):
-                copies.put(key, store.get(key))
-            with copies.path(key) as file:
+        with contextlib.suppress(KeyError):
+            if here is not store and not here.exists(key):
+                here.put(key, store.get(key))
+            with here.path(key) as file:
                 found[sha256] = file
-            continue
-        with store.path(key) as file:
-            found[sha256] = file
     return found
 
 

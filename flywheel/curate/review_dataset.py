@@ -38,17 +38,18 @@ BRAIN_LEAST = 5
 
 
 def open_dataset(fo: Any, name: str) -> Any:
-    """The persistent grouped dataset of that name with every field declared; made if it is not there."""
-    if fo.dataset_exists(name):
-        return fo.load_dataset(name)
-    dataset = fo.Dataset(name, persistent=True)
-    dataset.add_group_field("group", default=ORIGINAL)
+    """The persistent grouped dataset of that name with every field declared, made or completed where needed."""
+    dataset = fo.load_dataset(name) if fo.dataset_exists(name) else fo.Dataset(name, persistent=True)
+    if dataset.group_field is None:
+        dataset.add_group_field("group", default=ORIGINAL)
     kinds = dict.fromkeys(TEXTS, fo.StringField) | dict.fromkeys(REALS, fo.FloatField) | dict.fromkeys(WHOLES, fo.IntField)
-    for field, kind in kinds.items():
-        dataset.add_sample_field(field, kind)
-    dataset.add_sample_field(DIGEST, fo.StringField)
-    dataset.add_sample_field("embedding", fo.VectorField)
-    dataset.add_sample_field("boxes", fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
+    wanted = {name: {"ftype": kind} for name, kind in kinds.items()} | {
+        DIGEST: {"ftype": fo.StringField},
+        "embedding": {"ftype": fo.VectorField},
+        "boxes": {"ftype": fo.EmbeddedDocumentField, "embedded_doc_type": fo.Detections},
+    }
+    for field in wanted.keys() - dataset.get_field_schema().keys():
+        dataset.add_sample_field(field, **wanted[field])
     return dataset
 
 

@@ -1,6 +1,7 @@
 """The real FiftyOne with its real MongoDB: one database for the file."""
 
 import importlib.util
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,7 +15,15 @@ from flywheel.errors import BadData, FlywheelError
 from flywheel.store import DiskStore
 from flywheel.tables import list_parts, read_table
 
-pytestmark = [pytest.mark.service, pytest.mark.skipif(not importlib.util.find_spec("fiftyone"), reason="the curate extra is not installed")]
+pytestmark = [
+    pytest.mark.service,
+    pytest.mark.skipif(not importlib.util.find_spec("fiftyone"), reason="the curate extra is not installed"),
+    # FiftyOne's own dependencies, on import and when its database starts.
+    pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:Passing a class to strawberry:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:connections.. is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:No uuidRepresentation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +36,22 @@ def fo(state: Path) -> Any:
     return fiftyone_module(state)
 
 
-@pytest.fixture
-def bench(store: DiskStore, handmade: ModuleType, state: Path, fo: Any, request: pytest.FixtureRequest) -> Iterator[SimpleNamespace]:
-    """A curated store of three parents with two variations each, and a dataset name of the test's own."""
+@pytest.fixture(scope="module")
+def made(handmade: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """A curated root of three parents with two variations each, and the rows of its variations."""
+    store = DiskStore(tmp_path_factory.mktemp("made"))
     rows = handmade.scenes(store)
     curate_batch(store, handmade.BATCH)
+    return store.folder, rows
+
+
+@pytest.fixture
+def bench(
+    store: DiskStore, made: tuple[Path, list[dict[str, Any]]], state: Path, fo: Any, request: pytest.FixtureRequest
+) -> Iterator[SimpleNamespace]:
+    """A copy of that root, and a dataset name of the test's own."""
+    folder, rows = made
+    shutil.copytree(folder, store.folder)
     name = request.node.name
     yield SimpleNamespace(store=store, rows=rows, state=state, name=name, fo=fo, sync=lambda: sync_review(store, state=state, name=name))
     if fo.dataset_exists(name):
@@ -159,6 +179,16 @@ def test_a_pull_cut_short_is_finished_without_a_second_decision(bench: SimpleNam
     report = pull_review(bench.store, state=bench.state, actor="ada", name=bench.name)
     assert (report.rejected, report.repeated) == (0, 1)
     assert sum(row["actor_kind"] == "person" for row in read_table(bench.store, "DECISIONS").to_pylist()) == 1
+
+
+def test_an_image_that_is_not_there_is_counted_and_asked_for_again(bench: SimpleNamespace) -> None:
+    gone = bench.store.folder / "media" / bench.rows[0]["output_sha256"][:2] / f"{bench.rows[0]['output_sha256']}.png"
+    data = gone.read_bytes()
+    gone.unlink()
+    assert (bench.sync().missing_media, len(flat(bench))) == (1, 8)
+    gone.write_bytes(data)
+    again = bench.sync()
+    assert (again.missing_media, again.added, len(flat(bench))) == (0, 1, 9)
 
 
 def test_errors_say_what_to_do(bench: SimpleNamespace, tmp_path: Path) -> None:
