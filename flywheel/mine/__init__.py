@@ -1,0 +1,1 @@
+"""Mines EVENTS and the EXPOSURE they were seen in: detectors by family over prepared drives, scored and counted honestly."""

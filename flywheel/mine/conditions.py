@@ -1,0 +1,59 @@
+"""Detectors of the vehicle's own condition: sensor dropout (row 42); and the light of drives that do not say theirs."""
+
+import numpy as np
+
+from flywheel.errors import require
+from flywheel.mine.catalogue import Scenario
+from flywheel.mine.hits import Hit
+from flywheel.mine.prepare import Drive
+from flywheel.mine.segments import NS, Ints
+from flywheel.store import Store, media_key
+
+DARK_LUMA = 50.0
+LOOKS = 5
+
+
+def _silences(t_ns: Ints, drive: Drive, entry: Scenario) -> list[tuple[int, int]]:
+    """(last sample before, first after) of every gap; the drive's own ends bound the first and the last."""
+    period = float(np.median(np.diff(t_ns)))
+    edges = np.concatenate([[min(drive.t0_ns, t_ns[0])], t_ns, [max(drive.t1_ns, t_ns[-1])]])
+    gap = np.diff(edges)
+    long = (gap > entry.settings["periods"] * period) & (gap >= entry.min_duration_s * NS)
+    return [(int(edges[i]), int(edges[i + 1])) for i in np.flatnonzero(long)]
+
+
+def _joined(gaps: list[tuple[int, int]], merge_s: float) -> list[tuple[int, int, int, int]]:
+    """Gaps less than the merge time apart as one: (first, last, end of the longest, its length)."""
+    found: list[tuple[int, int, int, int]] = []
+    for t0, t1 in gaps:
+        if found and t0 - found[-1][1] < merge_s * NS:
+            before = found.pop()
+            longest = max((before[3], before[2]), (t1 - t0, t1))
+            found.append((before[0], t1, longest[1], longest[0]))
+        else:
+            found.append((t0, t1, t1, t1 - t0))
+    return found
+
+
+def sensor_dropout(drive: Drive, entry: Scenario) -> list[Hit]:
+    """Silences of each stream; the level follows from the longest silence, the actor is the stream."""
+    limits, found = entry.limits("gap"), []
+    for name, t_ns in drive.streams.items():
+        for t0, t1, at, gap in _joined(_silences(t_ns, drive, entry), entry.merge_s):
+            level = sum(gap >= limit * NS for limit in limits)
+            found.append(Hit(t0, t1, at, gap / NS, level, (name,)))
+    return sorted(found, key=lambda hit: (hit.t0_ns, hit.actors))
+
+
+def condition_by_luma(store: Store, drive: Drive) -> str | None:
+    """`night_clear` if the median luma of a few frames is under 50 of 255, else `day_clear`; None without frames."""
+    frames = [row for row in drive.tables.frames.to_pylist() if row["kind"] == "rgb"]
+    if not frames:
+        return None
+    cv2 = require("cv2", extra="ingest")
+    chosen = [frames[i] for i in sorted({round(x) for x in np.linspace(0, len(frames) - 1, LOOKS)})]
+    raw = [np.frombuffer(store.get(media_key(row["media_sha256"], row["ext"])), np.uint8) for row in chosen]
+    grey = [image for image in (cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) for data in raw) if image is not None]
+    if not grey:
+        return None
+    return "night_clear" if float(np.median([np.median(image) for image in grey])) < DARK_LUMA else "day_clear"

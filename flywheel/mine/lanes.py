@@ -1,0 +1,69 @@
+"""The ego's place across the road, made continuous: lane numbers jump when the ego crosses a line, the ego does not."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
+from flywheel.mine.signals import column, low_pass, resample, times
+
+LANE_GAP_S = 0.5
+JUMP_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Map context at the LANES samples. All lateral places count from the first lane's centre, positive to the left.
+
+    `ego_m` is the ego's place, `centre_m` the present lane's centre, so the offset is ego_m - centre_m; metres.
+    """
+
+    clock: Clock
+    index: Ints
+    centre_m: Reals
+    ego_m: Reals
+    width_m: Reals
+    in_junction: Mask
+    junction_m: Reals
+
+    @property
+    def lateral_mps(self) -> Reals:
+        """The ego's lateral speed, low-passed at 2 Hz."""
+        if len(self.ego_m) < 2:
+            return np.zeros_like(self.ego_m)
+        smooth = low_pass(self.ego_m, self.clock, cutoff_hz=2.0)
+        return np.gradient(smooth, (self.clock.t_ns - self.clock.t_ns[0]) / NS)
+
+    def at(self, t_ns: Ints, values: Reals) -> Reals:
+        """A continuous series at other times."""
+        return resample(t_ns, (self.clock.t_ns, values))
+
+    def latest(self, t_ns: Ints, values: Reals) -> Reals:
+        """A stepwise series at other times: the value of the nearest sample."""
+        return np.asarray(values[nearest(self.clock.t_ns, t_ns)])
+
+    def covers(self, t_ns: Ints) -> Mask:
+        """Whether a sample lies within the gap limit of each time."""
+        return np.asarray(np.abs(self.clock.t_ns[nearest(self.clock.t_ns, t_ns)] - t_ns) <= LANE_GAP_S * NS)
+
+
+def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
+    """Index of the known time nearest to each time."""
+    right = np.clip(np.searchsorted(known_ns, t_ns), 1, max(len(known_ns) - 1, 1)) if len(known_ns) > 1 else np.zeros(len(t_ns), np.int64)
+    left = np.maximum(right - 1, 0)
+    return np.where(t_ns - known_ns[left] <= known_ns[right] - t_ns, left, right)
+
+
+def read_lanes(lanes: pa.Table) -> Lanes | None:
+    """The lanes of a LANES table, or None if it has no row."""
+    if len(lanes) == 0:
+        return None
+    offset, width = column(lanes, "offset_m"), column(lanes, "width_m")
+    jump = np.diff(offset, prepend=offset[:1])
+    centre = np.cumsum(np.where(np.abs(jump) > JUMP_SHARE * width, -jump, 0.0))
+    return Lanes(
+        clock=Clock(times(lanes), int(LANE_GAP_S * NS)), index=np.asarray(lanes["lane_index"].to_numpy(), np.int64), centre_m=centre,
+        ego_m=offset + centre, width_m=width, in_junction=np.asarray(lanes["in_junction"].to_numpy(zero_copy_only=False), bool),
+        junction_m=column(lanes, "junction_m"),
+    )  # fmt: skip

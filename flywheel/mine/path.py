@@ -1,0 +1,86 @@
+"""Where things lie along the ego's path: distance ahead, distance to the left, and heading against it.
+
+With poses the path is the line the ego drove; without, it is the arc of the present yaw rate.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flywheel.mine.segments import Mask, Reals
+
+STEP_M = 1.0
+AHEAD_M = 150.0
+BEHIND_M = 40.0
+STEPS = 8
+MAX_CURVATURE_1PM = 0.2
+
+
+@dataclass(frozen=True)
+class Line:
+    """A polyline with vertices every metre; `s_m` is the distance along it, headings are unwrapped."""
+
+    s_m: Reals
+    x_m: Reals
+    y_m: Reals
+    heading_rad: Reals
+
+    def at(self, s_m: Reals) -> tuple[Reals, Reals, Reals]:
+        """(x, y, heading) at distances along the line; beyond the ends the outermost vertex."""
+        place = np.clip((s_m - self.s_m[0]) / STEP_M, 0, len(self.s_m) - 1.000001)
+        low = place.astype(np.int64)
+        share = place - low
+        x, y, heading = ((1 - share) * part[low] + share * part[low + 1] for part in (self.x_m, self.y_m, self.heading_rad))
+        return x, y, heading
+
+
+def driven(pose: tuple[Reals, Reals, Reals], travelled_m: Reals) -> Line:
+    """The line driven, a vertex every metre, prolonged straight at both ends."""
+    x, y, heading = pose
+    grid = np.arange(0.0, np.floor(travelled_m[-1] / STEP_M) + 1) * STEP_M
+    gx, gy = np.interp(grid, travelled_m, x), np.interp(grid, travelled_m, y)
+    gx, gy = (_straight(part, float(turn(heading[0])), float(turn(heading[-1]))) for part, turn in ((gx, np.cos), (gy, np.sin)))
+    s_m = np.arange(len(gx), dtype=np.float64) * STEP_M - BEHIND_M
+    return Line(s_m, gx, gy, _headings(gx, gy))
+
+
+def _straight(values: Reals, first: float, last: float) -> Reals:
+    before = values[0] - first * np.arange(BEHIND_M, 0, -STEP_M)
+    after = values[-1] + last * np.arange(STEP_M, AHEAD_M + STEP_M, STEP_M)
+    return np.concatenate([before, values, after])
+
+
+def _headings(x: Reals, y: Reals) -> Reals:
+    dx, dy = np.gradient(x), np.gradient(y)
+    return np.unwrap(np.arctan2(dy, dx))
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Points in path coordinates: metres along, metres to the left, the path's heading there, and whether a foot was found."""
+
+    s_m: Reals
+    left_m: Reals
+    heading_rad: Reals
+    found: Mask
+
+
+def place(line: Line, x_m: Reals, y_m: Reals, *, guess_m: Reals) -> Placed:
+    """Feet of points on a line, by Newton steps from a guess along it."""
+    s_m, move = guess_m.copy(), np.zeros_like(guess_m)
+    for _ in range(STEPS):
+        px, py, heading = line.at(s_m)
+        move = np.clip((x_m - px) * np.cos(heading) + (y_m - py) * np.sin(heading), -10.0, 10.0)
+        s_m = s_m + move
+    px, py, heading = line.at(s_m)
+    left = (y_m - py) * np.cos(heading) - (x_m - px) * np.sin(heading)
+    return Placed(s_m, left, heading, np.abs(move) < 0.5)
+
+
+def place_on_arc(curvature_1pm: Reals, x_m: Reals, y_m: Reals) -> Placed:
+    """Points in the ego frame placed on the circle the ego is on (positive curvature turns left)."""
+    k = np.clip(curvature_1pm, -MAX_CURVATURE_1PM, MAX_CURVATURE_1PM)
+    k = np.where(np.abs(k) < 1e-6, 1e-6, k)
+    angle = np.arctan2(k * x_m, 1 - k * y_m)
+    left = (1 - np.hypot(k * x_m, 1 - k * y_m)) / k
+    return Placed(angle / k, left, angle, np.abs(angle) < np.pi / 2)

@@ -1,0 +1,156 @@
+"""Everything detectors share, worked out once a drive: cleaned signals, lanes, objects on the path, lead vehicle, conditions."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flywheel.errors import NotEvaluable
+from flywheel.mine.catalogue import Signal
+from flywheel.mine.lanes import Lanes, nearest, read_lanes
+from flywheel.mine.objects import Objects, read_objects
+from flywheel.mine.path import driven
+from flywheel.mine.segments import NS, Ints, Mask, Reals
+from flywheel.mine.signals import Ego, Sky, condition_names, read_ego, read_sky, series, times
+
+CUTOFF_HZ = 2.0
+GRID_NS = NS // 10
+
+
+@dataclass(frozen=True)
+class DriveTables:
+    """One drive: its DRIVES row and its sorted tables."""
+
+    row: dict[str, Any]
+    signals: pa.Table
+    tracks: pa.Table
+    lights: pa.Table
+    lanes: pa.Table
+    frames: pa.Table
+
+
+@dataclass(frozen=True)
+class Lights:
+    """The light that governs the ego lane at its samples; the distance runs from the front bumper to the stop line, m."""
+
+    t_ns: Ints
+    red: Mask
+    stop_line_m: Reals
+
+
+class Drive:
+    """One drive made ready for detectors. A part that the drive lacks raises NotEvaluable with the reason."""
+
+    def __init__(self, tables: DriveTables, *, default_condition: str = "day_clear") -> None:
+        self.tables = tables
+        self.default_condition = default_condition
+        self.drive_id = str(tables.row["drive_id"])
+        self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
+
+    @cached_property
+    def _ego(self) -> Ego | None:
+        return read_ego(self.tables.signals, cutoff_hz=CUTOFF_HZ)
+
+    @cached_property
+    def _lanes(self) -> Lanes | None:
+        return read_lanes(self.tables.lanes)
+
+    @property
+    def ego(self) -> Ego:
+        """The ego's motion."""
+        if self._ego is None:
+            raise NotEvaluable("no ego speed")
+        return self._ego
+
+    @property
+    def lanes(self) -> Lanes:
+        """The ego's lanes."""
+        if self._lanes is None:
+            raise NotEvaluable("no lanes: the drive has no map")
+        return self._lanes
+
+    @cached_property
+    def sky(self) -> Sky:
+        """Light and weather; empty where the drive has no such signals."""
+        return read_sky(self.tables.signals)
+
+    @cached_property
+    def objects(self) -> Objects:
+        """Road users on the ego's path: the lane's course where there is a map and a pose, else the yaw-rate arc."""
+        ego, lanes = self.ego, self._lanes
+        line = driven(ego.pose, ego.travelled_m) if ego.pose is not None and lanes is not None else None
+        return read_objects(self.tables.tracks, ego=ego, lanes=lanes, line=line)
+
+    @cached_property
+    def lead(self) -> Ints:
+        """The row of `objects` that is the lead on the ego's path in every frame, -1 without one."""
+        return self.objects.nearest_ahead(self.objects.in_path)
+
+    @cached_property
+    def lights(self) -> Lights:
+        """Traffic lights; several at one instant stay apart."""
+        table = self.tables.lights
+        stop = np.asarray(table["stop_line_m"].to_numpy(zero_copy_only=False), np.float64)
+        return Lights(times(table), np.asarray(table["state"].to_numpy(zero_copy_only=False) == "red", bool), stop)
+
+    @cached_property
+    def streams(self) -> dict[str, Ints]:
+        """Sample times of every stream the drive has: ego state, IMU, GNSS and each camera."""
+        signals, frames = self.tables.signals, self.tables.frames
+        found = {name: series(signals, key)[0] for name, key in (("ego", "speed_mps"), ("imu", "imu_ax_mps2"), ("gnss", "lat_deg"))}
+        rgb = frames.filter(pa.compute.equal(frames["kind"], "rgb"))
+        names = np.asarray(rgb["camera"].to_pylist(), object)
+        found |= {f"camera_{name}": times(rgb)[names == name] for name in sorted(set(names))}
+        return {name: np.unique(t_ns) for name, t_ns in found.items() if len(t_ns) > 3}
+
+    def missing(self, signal: Signal) -> str | None:
+        """Why a kind of signal cannot be used in this drive, or None if it can."""
+        ego = self._ego
+        lacks: dict[Signal, bool] = {
+            "ego speed": ego is None,
+            "acceleration": ego is None or ego.ax is None,
+            "path": ego is None or ego.yaw is None,
+            "tracks": len(self.tables.tracks) == 0,
+            "lanes": self._lanes is None,
+            "lights": len(self.tables.lights) == 0,
+            "environment": not self.sky.known,
+            "streams": not self.streams,
+        }
+        return f"no {signal}" if lacks[signal] else None
+
+    @cached_property
+    def grid_ns(self) -> Ints:
+        """Ten instants a second over the drive: the steps in which exposure is counted."""
+        return np.arange(self.t0_ns, max(self.t1_ns, self.t0_ns + 1), GRID_NS, dtype=np.int64)
+
+    @cached_property
+    def grid_speed(self) -> Reals:
+        """Speed at the grid's instants, 0 where there is no ego."""
+        return np.zeros(len(self.grid_ns)) if self._ego is None else np.abs(self._ego.at(self.grid_ns, self._ego.speed))
+
+    @cached_property
+    def grid_conditions(self) -> NDArray[np.str_]:
+        """The condition at the grid's instants; the default throughout where the drive does not say."""
+        return self.conditions(self.grid_ns)
+
+    def conditions(self, t_ns: Ints) -> NDArray[np.str_]:
+        """The condition at each time."""
+        if not self.sky.known:
+            return np.full(len(t_ns), self.default_condition)
+        ego = self._ego
+        return condition_names(self.sky, t_ns, ego.at(t_ns, ego.pose[2]) if ego is not None and ego.pose is not None else None)
+
+    def covered(self, signals: Iterable[Signal]) -> Mask:
+        """At which of the grid's instants all of these signals are there."""
+        seen = np.ones(len(self.grid_ns), bool)
+        wanted = set(signals)
+        if wanted & {"ego speed", "acceleration", "path"}:
+            clock = self.ego.clock
+            seen &= np.abs(clock.t_ns[nearest(clock.t_ns, self.grid_ns)] - self.grid_ns) <= max(GRID_NS, clock.max_gap_ns // 2)
+        if "lanes" in wanted:
+            seen &= self.lanes.covers(self.grid_ns)
+        return seen
