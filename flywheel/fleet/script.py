@@ -1,0 +1,84 @@
+"""Which drive plays what: kinds rotate so that any twelve drives in a row hold every scenario at least once."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+
+import numpy as np
+
+from flywheel.fleet import acts_place, acts_traffic
+from flywheel.fleet.road import places
+from flywheel.fleet.stage import Plan, Stage
+from flywheel.fleet.ambient import condition_of, night_low_visibility
+from flywheel.types import Condition, Record
+
+NIGHT = "night_intersection_lane_change"
+PLANTED: dict[str, tuple[Callable[[Stage, str], Plan], tuple[str, ...]]] = {
+    "pedestrian_crossing": (acts_place.pedestrian_crossing, ("L1", "L2", "L3")),
+    "cut_in": (acts_traffic.cut_in, ("L1", "L2")),
+    "hard_braking": (acts_traffic.hard_braking, ("L2", "L1", "L3")),
+    NIGHT: (acts_place.night_intersection_lane_change, ("L1",)),
+    "low_ttc": (acts_traffic.low_ttc, ("L1", "L3", "L2")),
+    "red_light_stop": (acts_place.red_light_stop, ("L1",)),
+    "curve_speed_adaptation": (acts_place.curve_speed_adaptation, ("L1",)),
+    "sensor_dropout": (acts_place.sensor_dropout, ("L2", "L1", "L3")),
+}
+NEAR: dict[str, Callable[[Stage], Plan]] = {
+    "low_ttc": acts_traffic.near_low_ttc,
+    "pedestrian_crossing": acts_place.near_pedestrian_crossing,
+    "hard_braking": acts_traffic.near_hard_braking,
+    NIGHT: acts_place.near_night_intersection_lane_change,
+    "cut_in": acts_traffic.near_cut_in,
+    "curve_speed_adaptation": acts_place.near_curve_speed_adaptation,
+    "red_light_stop": acts_place.near_red_light_stop,
+    "sensor_dropout": acts_place.near_sensor_dropout,
+}
+QUIET: tuple[Callable[[Stage], Plan], ...] = (acts_traffic.follow, acts_place.bend)
+# One round of twelve drives: eight planted scenarios, two quiet drives, two near misses.
+ROUND = (
+    "pedestrian_crossing", "cut_in", "quiet", NIGHT, "low_ttc", "near",
+    "hard_braking", "red_light_stop", "quiet", "curve_speed_adaptation", "sensor_dropout", "near",
+)  # fmt: skip
+VEHICLES, FIRST_DAY = 5, date(2026, 3, 2)
+
+
+class Slot(Record):
+    """Who drives where, when and under which condition; two drives in a row share vehicle, place and day."""
+
+    index: int
+    vehicle_id: str
+    place: int
+    day: str
+    condition: Condition
+    act: str
+    near: bool
+    turn: int
+
+
+def slot_of(index: int, *, seed: int) -> Slot:
+    """The slot of a drive."""
+    turn, group = index // len(ROUND), index // 2
+    act, position = ROUND[index % len(ROUND)], index % len(ROUND)
+    near = act == "near"
+    if near:
+        act = list(NEAR)[(2 * turn + (position > len(ROUND) // 2)) % len(NEAR)]
+    condition = condition_of(index, seed=seed)
+    if act == NIGHT and (not near or turn % 2):
+        condition = night_low_visibility(turn)
+    elif act == NIGHT:
+        condition = Condition(lighting="night", weather="clear")
+    return Slot(
+        index=index, vehicle_id=f"veh-{group % VEHICLES + 1:02d}", place=group % 3, day=(FIRST_DAY + timedelta(days=group // 2)).isoformat(),
+        condition=condition, act=act, near=near, turn=turn,
+    )  # fmt: skip
+
+
+def plan_of(slot: Slot, *, seed: int, attempt: int = 0) -> Plan:
+    """The script of a slot; another attempt draws other numbers."""
+    rng = np.random.default_rng([seed, slot.index, attempt])
+    stage = Stage(places(seed)[slot.place], slot.condition, float(np.round(rng.uniform(25, 29), 1)), rng, slot.turn)
+    if slot.near:
+        return NEAR[slot.act](stage)
+    if slot.act == "quiet":
+        return QUIET[slot.index % 12 // 4 % 2](stage)
+    act, levels = PLANTED[slot.act]
+    return act(stage, levels[slot.turn % len(levels)])
