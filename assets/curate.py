@@ -46,14 +46,17 @@ def decisions(context: dg.AssetExecutionContext, flywheel: Flywheel) -> dg.Mater
     )
 
 
-@dg.asset_check(asset="decisions", description="Nothing is promoted by a default: every variation has a verdict, and every verdict a variation.")
+@dg.asset_check(
+    asset="decisions", description="Nothing is promoted by a default: every variation has a verdict, and every verdict a variation."
+)
 def every_variation_is_decided(flywheel: Flywheel) -> dg.AssetCheckResult:
     store = flywheel.store()
     variations = set(read_table(store, "VARIATIONS", columns=["variation_id"])["variation_id"].to_pylist())
     decided = Counter(read_table(store, "DECISIONS", columns=["subject_id"])["subject_id"].to_pylist())
     missing, strange = variations - set(decided), set(decided) - variations
     return dg.AssetCheckResult(
-        passed=not missing and not strange, metadata={"variations": len(variations), "undecided": len(missing), "without a variation": len(strange)}
+        passed=not missing and not strange,
+        metadata={"variations": len(variations), "undecided": len(missing), "without a variation": len(strange)},
     )
 
 

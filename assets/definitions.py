@@ -8,7 +8,7 @@ from assets import automation, curate, generate, ingest, mine, publish, release,
 from assets.resources import Flywheel
 
 modules = [ingest, mine, generate, curate, publish, train, release]
-assets = dg.load_assets_from_modules(modules)
+assets = [asset for asset in dg.load_assets_from_modules(modules) if isinstance(asset, dg.AssetsDefinition)]
 checks = dg.load_asset_checks_from_modules(modules)
 
 defs = dg.Definitions(

@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 import dagster as dg
 
 from assets.partitions import landing_batches
-from assets.report import image_grid, markdown_table, table_metadata, table_spec
+from assets.report import Metadata, image_grid, markdown_table, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.generate.protocol import Generator
 from flywheel.tables import read_table
@@ -13,7 +13,7 @@ from flywheel.tables import read_table
 OWNERS = ["team:ml-engineering"]
 
 
-class GenerateConfig(dg.Config):  # type: ignore[misc]
+class GenerateConfig(dg.Config):
     """Which generator, and how many variations a batch may cost."""
 
     generator: str = "bundled"
@@ -42,8 +42,10 @@ def generation_plan(context: dg.AssetExecutionContext, flywheel: Flywheel, confi
 
     with reported():
         plan = plan_batch(flywheel.store(), context.partition_key, generator=load_generator(config.generator).info, budget=config.budget)
-    rows = [request.model_dump(include={"scenario", "level", "source_condition", "target_condition", "prompt"}) for request in plan.requests]
-    metadata = {"dagster/row_count": len(rows), "notes": "\n".join(plan.notes) or "none", "requests": markdown_table(rows[:40])}
+    rows = [
+        request.model_dump(include={"scenario", "level", "source_condition", "target_condition", "prompt"}) for request in plan.requests
+    ]
+    metadata: Metadata = {"dagster/row_count": len(rows), "notes": "\n".join(plan.notes) or "none", "requests": markdown_table(rows[:40])}
     return dg.MaterializeResult(metadata=metadata)
 
 

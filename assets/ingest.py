@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.partitions import landing_batches
-from assets.report import column_schema, image_grid, markdown_table, table_metadata, table_spec
+from assets.report import image_grid, markdown_table, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.tables import list_parts, read_table
 
@@ -53,7 +53,7 @@ def ingest_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iter
         "DRIVES": {
             "drives": report.drives,
             "quarantined": len(report.quarantined),
-            "recorded seconds": report.seconds,
+            "recorded seconds": report.recorded_s,
             "quarantine": markdown_table([item.model_dump() for item in report.quarantined]),
         },
         "FRAMES": {"frames": _frame_grid(flywheel, batch)},
@@ -79,10 +79,9 @@ def nothing_in_quarantine(flywheel: Flywheel) -> dg.AssetCheckResult:
 @dg.asset_check(asset="drives", description="Every drive in DRIVES has the rows it claims in SIGNALS.")
 def drives_are_whole(flywheel: Flywheel) -> dg.AssetCheckResult:
     store = flywheel.store()
-    claimed = {row["drive_id"] for row in read_table(store, "DRIVES", columns=["drive_id", "signal_rows"]).to_pylist() if row["signal_rows"]}
+    claimed = {
+        row["drive_id"] for row in read_table(store, "DRIVES", columns=["drive_id", "signal_rows"]).to_pylist() if row["signal_rows"]
+    }
     found = {key.rsplit("/", 1)[1].removesuffix(".parquet") for key in list_parts(store, "SIGNALS")}
     lost = sorted(claimed - found)
     return dg.AssetCheckResult(passed=not lost, metadata={"drives": len(claimed), "lost": ", ".join(lost) or "none"})
-
-
-__all__ = ["column_schema", "drives_are_whole", "ingest_tables", "landed_logs", "nothing_in_quarantine"]

@@ -8,7 +8,7 @@ from assets.resources import Flywheel, reported
 OWNERS = ["team:ml-engineering"]
 
 
-class RecipeConfig(dg.Config):  # type: ignore[misc]
+class RecipeConfig(dg.Config):
     """Which dataset recipe to publish."""
 
     recipe: str = "rare-driving"

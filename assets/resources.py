@@ -11,7 +11,7 @@ from flywheel.state import default_root, state_dir
 from flywheel.store import Store, open_store
 
 
-class Flywheel(dg.ConfigurableResource):  # type: ignore[misc]
+class Flywheel(dg.ConfigurableResource):
     """The root everything lies under: a folder or s3://bucket/prefix (FLYWHEEL_ROOT when empty)."""
 
     root: str = ""

@@ -52,7 +52,9 @@ def turn(instance: dg.DagsterInstance, group: str, batch: str | None, *, root: s
         raise_on_error=False,
     )
     if not result.success:
-        raise FlywheelError(f"stage {group} failed: {reasons(result)}. Run `make dev` to see the run; run the same command again to resume.")
+        raise FlywheelError(
+            f"stage {group} failed: {reasons(result)}. Run `make dev` to see the run; run the same command again to resume."
+        )
 
 
 def ops_config(group: str, config: dict[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.report import markdown_table, picture, table_metadata, table_spec
 from assets.publish import RecipeConfig
+from assets.report import markdown_table, picture, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.tables import read_table
 

@@ -110,9 +110,7 @@ class DiskStore:
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys that start with `prefix`; unfinished writes are not listed."""
         base = self.folder / (checked_key(prefix).rpartition("/")[0] if prefix else "")
-        found = (
-            Path(folder, name).relative_to(self.folder).as_posix() for folder, _, names in os.walk(base) for name in names
-        )
+        found = (Path(folder, name).relative_to(self.folder).as_posix() for folder, _, names in os.walk(base) for name in names)
         return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".tmp"))
 
     def delete(self, key: str) -> None:
@@ -159,7 +157,8 @@ class S3Store:
                 client.delete_object(Bucket=self.bucket, Key=key)
         if not refused:
             raise BadTransport(
-                f"{self.uri} ignores If-None-Match: writers could overwrite each other without an error. Use a store that honours conditional PUT."
+                f"{self.uri} ignores If-None-Match: writers could overwrite each other without an error. "
+                "Use a store that honours conditional PUT."
             )
 
     @contextlib.contextmanager

@@ -40,9 +40,13 @@ class Summary(Record):
         lines: list[Row] = [{"what": "drives", "value": f"{self.drives} ({self.recorded_s:.0f} s), {self.quarantined} quarantined"}]
         lines += [{"what": f"events: {name}", "value": count} for name, count in self.events.items()]
         lines += [{"what": f"not evaluable: {name}", "value": why} for name, why in self.not_evaluable.items()]
-        lines.append({"what": "variations", "value": f"{self.variations}: {self.accepted} accepted, {sum(self.rejected.values())} rejected"})
+        lines.append(
+            {"what": "variations", "value": f"{self.variations}: {self.accepted} accepted, {sum(self.rejected.values())} rejected"}
+        )
         lines += [{"what": f"rejected by {gate}", "value": count} for gate, count in self.rejected.items()]
-        lines += [{"what": f"dataset {d['name']}@{d['version']}", "value": f"{d['rows']} rows, digest {d['digest']}"} for d in self.datasets]
+        lines += [
+            {"what": f"dataset {d['name']}@{d['version']}", "value": f"{d['rows']} rows, digest {d['digest']}"} for d in self.datasets
+        ]
         if self.release:
             lines.append({"what": "release", "value": self.release})
         if self.vehicle:

@@ -88,7 +88,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     # variation_id is the digest of the request. status: done or failed (run status; quality is a DECISION).
     "VARIATIONS": _schema(
         ("variation_id", TEXT), ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT), ("root_group", TEXT),
-        ("t_ns", I64), ("camera", TEXT), ("parent_sha256", TEXT), ("parent_ext", TEXT), ("source_condition", TEXT), ("target_condition", TEXT),
+        ("t_ns", I64), ("camera", TEXT), ("parent_sha256", TEXT), ("parent_ext", TEXT),
+        ("source_condition", TEXT), ("target_condition", TEXT),
         ("generator", TEXT), ("model_revision", TEXT), ("weights_sha256", TEXT), ("parameters", TEXT), ("prompt", TEXT), ("seed", I64),
         ("code_version", TEXT), ("licence", TEXT), ("status", TEXT), ("run_seconds", REAL),
         optional=(
@@ -176,7 +177,9 @@ def read_part(store: Store, key: str, *, columns: list[str] | None = None) -> pa
     table = pq.read_table(io.BytesIO(store.get(key)), columns=columns)
     meta = table.schema.metadata or {}
     if meta.get(b"flywheel.table") != name.encode() or meta.get(b"flywheel.version") != VERSION.encode():
-        raise BadSchema(f"{key}: written as {meta.get(b'flywheel.table')} version {meta.get(b'flywheel.version')}, expected {name} {VERSION}")
+        raise BadSchema(
+            f"{key}: written as {meta.get(b'flywheel.table')} version {meta.get(b'flywheel.version')}, expected {name} {VERSION}"
+        )
     return table
 
 

@@ -73,7 +73,9 @@ def weed_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         {"name": "reader", "credentials": [{"accessKey": "readkey", "secretKey": "readsecret"}], "actions": ["Read", "List"]},
     ]
     config.write_text(json.dumps({"identities": identities}))
-    process = subprocess.Popen(weed_command(folder, port, config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        weed_command(folder, port, config), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         wait_http(f"http://127.0.0.1:{port}/healthz", timeout_s=60, process=process)
         yield port
@@ -86,8 +88,9 @@ def weed_command(folder: Path, s3_port: int, config: Path) -> list[str]:
     weed = Path(sys.executable).parent / "weed"
     # gRPC ports are port + 10000: the four ports and their four twins must not meet.
     base = 20000 + s3_port % 1000
+    program = str(weed if weed.exists() else shutil.which("weed"))
     return [
-        str(weed if weed.exists() else shutil.which("weed")), "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+        program, "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={base}", f"-volume.port={base + 1000}", "-filer", f"-filer.port={base + 2000}", "-master.volumeSizeLimitMB=64",
         "-volume.max=64", "-s3", f"-s3.port={s3_port}", f"-s3.port.grpc={base + 3000}", f"-s3.config={config}", "-master.telemetry=false",
         "-iam=false", "-master.electionTimeout=1s", "-volume.preStopSeconds=0", "-s3.port.iceberg=0", "-s3.port.lance=0",

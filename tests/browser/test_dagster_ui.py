@@ -40,7 +40,9 @@ def page(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
         yield browser.new_page(viewport={"width": 1600, "height": 900})
         browser.close()
 
@@ -60,7 +62,9 @@ def dismiss_welcome(page) -> None:
 
 
 def runs(env: dict[str, str]) -> dict[str, str]:
-    code = "import dagster as dg\nwith dg.DagsterInstance.get() as i: print('\\n'.join(f'{r.run_id} {r.status.value}' for r in i.get_runs()))"
+    code = (
+        "import dagster as dg\nwith dg.DagsterInstance.get() as i: print('\\n'.join(f'{r.run_id} {r.status.value}' for r in i.get_runs()))"
+    )
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     return dict(line.split() for line in done.stdout.splitlines())
 

@@ -31,7 +31,11 @@ def test_equal_tables_give_equal_bytes_whatever_the_row_order():
 
 @pytest.mark.parametrize(
     ("row", "word"),
-    [({**LIGHT, "colour": "red"}, "colour"), ({k: v for k, v in LIGHT.items() if k != "state"}, "state"), ({**LIGHT, "t_ns": "soon"}, "LIGHTS")],
+    [
+        ({**LIGHT, "colour": "red"}, "colour"),
+        ({k: v for k, v in LIGHT.items() if k != "state"}, "state"),
+        ({**LIGHT, "t_ns": "soon"}, "LIGHTS"),
+    ],
 )
 def test_a_wrong_row_names_what_is_wrong(row, word):
     with pytest.raises(BadSchema, match=word):

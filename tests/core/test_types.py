@@ -5,7 +5,9 @@ from pydantic import ValidationError
 
 from flywheel.types import CONDITIONS, Condition, canonical_json, digest_of, short_id
 
-JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+)
 
 
 @given(st.dictionaries(st.text(), JSON))

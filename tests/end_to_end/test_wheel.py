@@ -51,7 +51,12 @@ def test_killed_at_three_moments_it_still_ends_with_the_same_digest(spun, tmp_pa
     env, root, moments = flywheel_env(tmp_path), tmp_path / "root", random.Random(20261122)
     for _ in range(3):
         process = subprocess.Popen(
-            [FLYWHEEL, *spin_words(root, spun.logs)], env=env, cwd=REPO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            [FLYWHEEL, *spin_words(root, spun.logs)],
+            env=env,
+            cwd=REPO,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         time.sleep(moments.uniform(8, 45))
         os.killpg(process.pid, signal.SIGKILL)

@@ -21,7 +21,9 @@ def test_objects_and_tables_round_trip(s3_root):
         store.get("a/none")
     with store.path("a/x") as file:
         assert file.read_bytes() == b"1"
-    write_table(store, "LIGHTS", rows_table("LIGHTS", [{"drive_id": "d", "t_ns": 1, "light_id": "l", "state": "red"}]), batch_id="b", part="d")
+    write_table(
+        store, "LIGHTS", rows_table("LIGHTS", [{"drive_id": "d", "t_ns": 1, "light_id": "l", "state": "red"}]), batch_id="b", part="d"
+    )
     assert read_table(store, "LIGHTS").num_rows == 1
     store.delete("a/x")
     assert not store.exists("a/x")
