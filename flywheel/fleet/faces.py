@@ -1,7 +1,7 @@
 """Flat convex faces in the world frame, as arrays: what scenery and road users are made of before they are drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,8 @@ class Faces:
     """N faces. verts (N, 8, 3) m, normal (N, 3) outwards, colour (N, 3) sRGB 0..1, the rest (N,).
 
     bias: how much nearer a face counts in the depth test (paint on a body); stamp: index of a leaf mask, -1 for none;
-    tag: which building a facade belongs to, -1 for none.
+    tag: which building a facade belongs to, -1 for none; group: faces of one group (>= 0) are given in painting order and
+    pass the depth test as one thing, faces of group -1 pass it one by one.
     """
 
     verts: Reals
@@ -34,12 +35,13 @@ class Faces:
     bias: Reals
     stamp: NDArray[np.int32]
     tag: NDArray[np.int32]
+    group: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.verts)
 
 
-FIELDS = ("verts", "normal", "colour", "cls", "material", "glow", "bias", "stamp", "tag")
+FIELDS = ("verts", "normal", "colour", "cls", "material", "glow", "bias", "stamp", "tag", "group")
 
 
 def joined(parts: Sequence[Faces]) -> Faces:
@@ -51,6 +53,11 @@ def joined(parts: Sequence[Faces]) -> Faces:
 def taken(faces: Faces, keep: NDArray[np.bool_] | NDArray[np.intp]) -> Faces:
     """The faces at an index or mask."""
     return Faces(*(getattr(faces, name)[keep] for name in FIELDS))
+
+
+def grouped(faces: Faces, group: int) -> Faces:
+    """The faces as one thing for the depth test."""
+    return replace(faces, group=np.full(len(faces), group, np.int32))
 
 
 def placed(faces: Faces, *, x_m: float, y_m: float, heading_rad: float, z_m: float = 0.0) -> Faces:
@@ -117,6 +124,7 @@ class FaceList:
             bias=np.array([row[5] for row in self.rows], np.float32),
             stamp=np.full(n, -1, np.int32),
             tag=np.array([row[6] for row in self.rows], np.int32),
+            group=np.full(n, -1, np.int32),
         )  # fmt: skip
 
 
@@ -129,7 +137,7 @@ def quads(
     full = np.concatenate([points, np.repeat(points[:, -1:], CORNERS - 4, axis=1)], axis=1).astype(np.float32)
     return Faces(
         full, normal.astype(np.float32), colour.astype(np.float32), np.full(n, cls, np.uint8), np.full(n, material, np.uint8),
-        np.zeros(n, np.uint8), np.zeros(n, np.float32), none if stamp is None else stamp.astype(np.int32), none,
+        np.zeros(n, np.uint8), np.zeros(n, np.float32), none if stamp is None else stamp.astype(np.int32), none, none,
     )  # fmt: skip
 
 

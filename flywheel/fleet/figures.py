@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
-from flywheel.fleet.faces import FaceList, Faces, Reals, hashed, placed, quads, unit
+from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, hashed, placed, quads, unit
 from flywheel.fleet.scene import Actor
 
 PAINTS = (
@@ -45,14 +46,20 @@ def cabin(out: FaceList, low: Sequence[float], high: Sequence[float], top_x: tup
             out.face(post, paint, material=f.BODY, bias=3e-3)
 
 
-def wheels(out: FaceList, xs: Sequence[float], half_width: float, radius: float, tread: float) -> None:
-    """Tyres with rims, flush with the body's sides."""
+def treads(out: FaceList, xs: Sequence[float], half_width: float, radius: float, tread: float) -> None:
+    """The tyres below the body: painted before it."""
+    for x in xs:
+        for side in (-1, 1):
+            low, high = sorted((side * half_width, side * (half_width - tread)))
+            out.box((x - radius * 0.9, low, 0.0), (x + radius * 0.9, high, radius), TYRE)
+
+
+def wheels(out: FaceList, xs: Sequence[float], half_width: float, radius: float) -> None:
+    """Tyres and rims on the flanks: painted after the body."""
     angles = [2 * math.pi * (k + 0.5) / 8 for k in range(8)]
     for x in xs:
         for side in (-1, 1):
             y = side * half_width
-            inner = y - side * tread
-            out.box((x - radius * 0.9, min(y, inner), 0.0), (x + radius * 0.9, max(y, inner), radius), TYRE)
             ring = [(x + radius * math.cos(t), y, radius + radius * math.sin(t)) for t in angles]
             hub = [(x + 0.58 * radius * math.cos(t), y, radius + 0.58 * radius * math.sin(t)) for t in angles]
             out.face(ring if side < 0 else ring[::-1], TYRE, bias=4e-3)
@@ -75,18 +82,20 @@ def lamps(out: FaceList, *, rear_x: float, front_x: float, half: float, tail_z: 
         end_patch(out, front_x, pair, head_z, WHITE, front=True, glow=f.HEADLIGHT, bias=6e-3)
 
 
-def car(length: float, width: float, height: float, seed: int) -> Faces:
-    """A passenger car; seed picks its style and paint."""
+def car(length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
+    """A passenger car in painting order; seed picks its style and paint."""
     out, paint = FaceList(cls=f.VEHICLE), PAINTS[hashed(seed, 11) % len(PAINTS)]
     style = "van" if height > 1.9 else "suv" if height > 1.62 else ("sedan", "hatch", "suv")[hashed(seed, 12) % 3]
     back, front, roof_back, roof_front, belt = STYLES[style]
     a, b, z = length / 2, width / 2, height
     deck = belt - (0.02 if style == "sedan" else 0.0)
     body = [(-a, 0.24 * z), (-a * 0.97, 0.14 * z), (a * 0.97, 0.14 * z), (a, 0.24 * z), (a, 0.38 * z), (a * 0.93, 0.47 * z), (front * length, belt * z), (-a * 0.98, deck * z)]
+    axles, radius = (-0.30 * length, 0.31 * length), min(0.33, 0.22 * z)
+    treads(out, axles, b, radius, 0.2)
     out.prism(body, -b, b, paint, material=f.BODY)
     top_half = b * 0.76
     cabin(out, (back * length, -b * 0.94, belt * z - 0.02), (front * length, b * 0.94, z), (roof_back * length, roof_front * length), (-top_half, top_half), paint)
-    wheels(out, (-0.30 * length, 0.31 * length), b, min(0.33, 0.22 * z), 0.2)
+    wheels(out, axles, b, radius)
     lamps(out, rear_x=-a * 0.99, front_x=a, half=b, tail_z=(0.40 * z, 0.51 * z), head_z=(0.31 * z, 0.39 * z), wide=0.34)
     end_patch(out, -a, (-b * 0.92, b * 0.92), (0.15 * z, 0.24 * z), TRIM, front=False, bias=3e-3)
     end_patch(out, -a, (-0.27, 0.27), (0.29 * z, 0.36 * z), (0.92, 0.90, 0.80), front=False)
@@ -94,30 +103,44 @@ def car(length: float, width: float, height: float, seed: int) -> Faces:
     return out.build()
 
 
-def truck(length: float, width: float, height: float, seed: int) -> Faces:
-    """A cab and a box on a dark frame."""
+def truck(length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
+    """A cab and a load on a dark frame; the one farther from the camera comes first."""
     out, a, b = FaceList(cls=f.VEHICLE), length / 2, width / 2
-    paint = PAINTS[hashed(seed, 13) % len(PAINTS)]
-    load = ((0.88, 0.88, 0.86), (0.80, 0.82, 0.84), (0.55, 0.63, 0.72), (0.78, 0.70, 0.50))[hashed(seed, 14) % 4]
-    split, cab = a - min(2.2, 0.32 * length), min(height, 2.9)
+    split, axles = a - min(2.2, 0.32 * length), (-a * 0.72, -a * 0.48, a * 0.66)
+    treads(out, axles, b, 0.5, 0.35)
     out.box((-a * 0.98, -b * 0.8, 0.5), (a * 0.98, b * 0.8, 1.0), TRIM)
-    out.box((-a, -b, 1.0), (split - 0.25, b, height), load)
-    out.face([(-a, -0.03, 1.05), (-a, -0.03, height - 0.1), (-a, 0.03, height - 0.1), (-a, 0.03, 1.05)][::-1], (0.35, 0.35, 0.36), bias=4e-3)
-    out.prism([(split, 0.45), (a, 0.45), (a, 0.52 * cab), (a * 0.985, cab * 0.97), (a * 0.96, cab), (split, cab)], -b, b, paint, material=f.BODY)
-    end_patch(out, a, (-b * 0.88, b * 0.88), (0.53 * cab, 0.84 * cab), GLASS, front=True, material=f.GLASS)
-    for side in (-1, 1):
-        pane = [(split + 0.5, side * b, 0.55 * cab), (a - 0.25, side * b, 0.55 * cab), (a - 0.35, side * b, 0.86 * cab), (split + 0.5, side * b, 0.86 * cab)]
-        out.face(pane if side < 0 else pane[::-1], GLASS, material=f.GLASS, bias=4e-3)
-    wheels(out, (-a * 0.72, -a * 0.48, a * 0.66), b, 0.5, 0.35)
+    for part in (truck_load, truck_cab) if front_seen else (truck_cab, truck_load):
+        part(out, a, b, split, height, seed)
+    wheels(out, axles, b, 0.5)
     lamps(out, rear_x=-a, front_x=a, half=b, tail_z=(0.72, 0.98), head_z=(0.62, 0.86), wide=0.4)
     end_patch(out, -a, (-b * 0.8, b * 0.8), (0.45, 0.62), TRIM, front=False)
     return out.build()
 
 
-def bus(length: float, width: float, height: float, seed: int) -> Faces:
-    """A long body with a band of windows."""
+def truck_load(out: FaceList, a: float, b: float, split: float, height: float, seed: int) -> None:
+    """The box body with its rear doors."""
+    hue = ((0.88, 0.88, 0.86), (0.80, 0.82, 0.84), (0.55, 0.63, 0.72), (0.78, 0.70, 0.50))[hashed(seed, 14) % 4]
+    out.box((-a, -b, 1.0), (split - 0.25, b, height), hue)
+    end_patch(out, -a, (-b * 0.94, -0.03), (1.08, height - 0.12), [0.9 * c for c in hue], front=False)
+    end_patch(out, -a, (0.03, b * 0.94), (1.08, height - 0.12), [0.9 * c for c in hue], front=False)
+
+
+def truck_cab(out: FaceList, a: float, b: float, split: float, height: float, seed: int) -> None:
+    """The driver's cab with its panes."""
+    paint, cab = PAINTS[hashed(seed, 13) % len(PAINTS)], min(height, 2.9)
+    out.prism([(split, 0.45), (a, 0.45), (a, 0.52 * cab), (a * 0.985, cab * 0.97), (a * 0.96, cab), (split, cab)], -b, b, paint, material=f.BODY)
+    end_patch(out, a * 0.995, (-b * 0.88, b * 0.88), (0.53 * cab, 0.84 * cab), GLASS, front=True, material=f.GLASS)
+    for side in (-1, 1):
+        pane = [(split + 0.5, side * b, 0.55 * cab), (a - 0.25, side * b, 0.55 * cab), (a - 0.35, side * b, 0.86 * cab), (split + 0.5, side * b, 0.86 * cab)]
+        out.face(pane if side < 0 else pane[::-1], GLASS, material=f.GLASS, bias=4e-3)
+
+
+def bus(length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
+    """A long body with a band of windows, in painting order."""
     out, a, b = FaceList(cls=f.VEHICLE), length / 2, width / 2
     paint = ((0.80, 0.66, 0.15), (0.72, 0.14, 0.14), (0.85, 0.86, 0.86), (0.20, 0.42, 0.62))[hashed(seed, 15) % 4]
+    axles = (-a * 0.55, a * 0.62)
+    treads(out, axles, b, 0.48, 0.3)
     out.taper((-a, -b, 0.3), (a, b, height), (-a * 0.99, a * 0.985), (-b * 0.95, b * 0.95), paint, material=f.BODY)
     count = max(int(length / 1.6), 3)
     for side in (-1, 1):
@@ -129,16 +152,16 @@ def bus(length: float, width: float, height: float, seed: int) -> Faces:
     end_patch(out, -a * 0.994, (-b * 0.8, b * 0.8), (0.50 * height, 0.82 * height), GLASS, front=False, material=f.GLASS, bias=1e-2)
     end_patch(out, a * 0.992, (-b * 0.88, b * 0.88), (0.36 * height, 0.80 * height), GLASS, front=True, material=f.GLASS, bias=1e-2)
     end_patch(out, a * 0.988, (-b * 0.6, b * 0.6), (0.85 * height, 0.94 * height), (0.95, 0.65, 0.15), front=True, bias=1e-2, glow=f.TAIL_LIGHT)
-    wheels(out, (-a * 0.55, a * 0.62), b, 0.48, 0.3)
+    wheels(out, axles, b, 0.48)
     lamps(out, rear_x=-a, front_x=a, half=b, tail_z=(0.70, 1.05), head_z=(0.55, 0.80), wide=0.32)
     end_patch(out, -a, (-b * 0.9, b * 0.9), (0.32, 0.52), TRIM, front=False)
     return out.build()
 
 
 @lru_cache(maxsize=1024)
-def vehicle(cls: str, length: float, width: float, height: float, seed: int) -> Faces:
-    """A vehicle's faces in its own frame (x forward, ground at z = 0), all within its box."""
-    return {"car": car, "truck": truck, "bus": bus}[cls](length, width, height, seed)
+def vehicle(cls: str, length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
+    """A vehicle's faces in its own frame (x forward, ground at z = 0), all within its box, in painting order."""
+    return {"car": car, "truck": truck, "bus": bus}[cls](length, width, height, seed, front_seen)
 
 
 def limbs(parts: Sequence[tuple[Sequence[float], Sequence[float], float, float, Sequence[float]]], actor: Actor, eye: NDArray[np.float64], *, cls: int) -> Faces:
@@ -148,6 +171,8 @@ def limbs(parts: Sequence[tuple[Sequence[float], Sequence[float], float, float, 
     start = np.array([p[0] for p in parts]) @ turn + [actor.x_m, actor.y_m, 0.0]
     end = np.array([p[1] for p in parts]) @ turn + [actor.x_m, actor.y_m, 0.0]
     view = (start + end) / 2 - eye
+    order = np.argsort(-np.einsum("ij,ij->i", view, view), kind="stable")
+    parts, start, end, view = [parts[k] for k in order], start[order], end[order], view[order]
     view /= np.linalg.norm(view, axis=1, keepdims=True)
     across = np.cross(end - start, view)
     across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
@@ -223,12 +248,22 @@ def road_user(actor: Actor, *, t_s: float, eye: NDArray[np.float64]) -> Faces:
         return pedestrian(actor, t_s, eye)
     if actor.cls == "cyclist":
         return cyclist(actor, t_s, eye)
-    still = vehicle(actor.cls, actor.length_m, actor.width_m, actor.height_m, actor.seed)
+    c, s = math.cos(actor.heading_rad), math.sin(actor.heading_rad)
+    front_seen = c * (eye[0] - actor.x_m) + s * (eye[1] - actor.y_m) > 0.2 * actor.length_m
+    still = vehicle(actor.cls, actor.length_m, actor.width_m, actor.height_m, actor.seed, bool(front_seen))
     moved = placed(still, x_m=actor.x_m, y_m=actor.y_m, heading_rad=actor.heading_rad)
-    if not actor.braking:
-        return moved
-    glow = np.where(moved.glow == f.TAIL_LIGHT, f.BRAKE_LIGHT, moved.glow).astype(np.uint8)
-    return Faces(moved.verts, moved.normal, moved.colour, moved.cls, moved.material, glow, moved.bias, moved.stamp, moved.tag)
+    return replace(moved, glow=lights_on(moved.glow, actor))
+
+
+def lights_on(glow: Bytes, actor: Actor) -> Bytes:
+    """Brake lights replace tail lights while braking; a parked vehicle (still, not braking) shows none."""
+    if actor.braking:
+        return np.where(glow == f.TAIL_LIGHT, f.BRAKE_LIGHT, glow).astype(np.uint8)
+    return glow if actor.speed_mps > 0.05 else np.zeros_like(glow)
+
+
+# Offset to the side, middle and size of the leaf masks of one tree, as fractions of its height; a far tree has one.
+CROWN = ((0.0, 0.66, 0.66), (-0.15, 0.58, 0.48), (0.16, 0.62, 0.46))
 
 
 def crowns(places: Reals, heights: Reals, seeds: Sequence[int], eye: NDArray[np.float64], right: NDArray[np.float64], *, stamps: int) -> Faces:
@@ -238,7 +273,8 @@ def crowns(places: Reals, heights: Reals, seeds: Sequence[int], eye: NDArray[np.
         green = np.array([0.22 + 0.16 * unit(seed, 41), 0.36 + 0.10 * unit(seed, 42), 0.15 + 0.06 * unit(seed, 43)])
         towards = np.array([place[0] - eye[0], place[1] - eye[1], 0.0])
         towards /= max(float(np.linalg.norm(towards)), 1e-6)
-        for k, (dx, dz, size) in enumerate(((-0.14, 0.60, 0.50), (0.15, 0.64, 0.50), (0.0, 0.72, 0.56))):
+        near = math.hypot(place[0] - eye[0], place[1] - eye[1]) < 55.0
+        for k, (dx, dz, size) in enumerate(CROWN if near else CROWN[:1]):
             centre = np.array([place[0], place[1], height * dz]) + right * (dx * height) - towards * (0.03 * height * k)
             half, up = right * (size * height / 2), np.array([0.0, 0.0, size * height / 2])
             rows.append([centre - half - up, centre + half - up, centre + half + up, centre - half + up])

@@ -82,10 +82,7 @@ def spread(base: Base, rows: Reals) -> Reals:
     packed = coded.view(np.uint32)[:, 0].take(base.ids)
     h, w = base.view.shape
     small = cv2.resize(packed.view(np.uint8).reshape(*base.ids.shape, 4), (w, h), interpolation=cv2.INTER_AREA)
-    return np.asarray(_SQUARES[small], np.float32)
-
-
-_SQUARES = ((np.arange(256) / 255.0) ** 2).astype(np.float32)
+    return np.square(small.astype(np.float32) * np.float32(1 / 255))
 
 
 def albedo(base: Base) -> tuple[Reals, Reals]:
@@ -113,15 +110,21 @@ def shadows(base: Base, sun: NDArray[np.float64], *, cast: bool) -> tuple[Reals,
     h, w = base.view.shape
     contact, far = np.zeros((h * 2, w * 2), np.uint8), np.zeros((h * 2, w * 2), np.uint8)
     slide = -sun[:2] / max(float(sun[2]), 0.05)
-    for corners, height, moving in footprints(base):
-        if moving:
-            _fill(contact, _widen(corners, 1.12), base)
-        if cast:
-            reach = slide * min(height, 40.0)
-            reach *= min(1.0, 22.0 / max(float(np.hypot(*reach)), 1e-6))
-            both = np.concatenate([corners, corners + reach]).astype(np.float32)
-            _fill(far, cv2.convexHull(both)[:, 0], base)
+    things = footprints(base)
+    _fill(contact, [_widen(corners, 1.12) for corners, _, moving in things if moving], base)
+    if cast:
+        _fill(far, [_swept(corners, slide, height) for corners, height, _ in things], base)
     return _soften(contact, (w, h), 2.2), _soften(far, (w, h), 0.8)
+
+
+def _swept(corners: Reals, slide: NDArray[np.float64], height: float) -> Reals:
+    """The (8, 2) outline of a footprint's shadow: the hull of the foot and the shifted top, at most 22 m long."""
+    import cv2
+
+    reach = slide * min(height, 40.0)
+    reach *= min(1.0, 22.0 / max(float(np.hypot(*reach)), 1e-6))
+    hull = cv2.convexHull(np.concatenate([corners, corners + reach]).astype(np.float32))[:, 0]
+    return np.concatenate([hull, np.repeat(hull[-1:], 8 - len(hull), axis=0)]).astype(np.float32)
 
 
 def footprints(base: Base) -> list[tuple[Reals, float, bool]]:
@@ -145,13 +148,15 @@ def _widen(corners: Reals, by: float) -> Reals:
     return np.asarray((corners - middle) * np.float32(by) + middle, np.float32)
 
 
-def _fill(mask: NDArray[np.uint8], outline: Reals, base: Base) -> None:
+def _fill(mask: NDArray[np.uint8], shapes: list[Reals], base: Base) -> None:
     import cv2
 
-    flat = np.concatenate([outline, np.zeros((len(outline), 1), np.float32)], axis=1)
-    shape = raster.outlines(flat[None], base.view)[0][0]
-    if shape is not None:
-        cv2.fillConvexPoly(mask, shape, 255, shift=raster.SHIFT)
+    if shapes:
+        flat = np.array(shapes, np.float32)
+        lifted = np.concatenate([flat, np.zeros((*flat.shape[:2], 1), np.float32)], axis=2)
+        for shape in raster.outlines(lifted, base.view)[0]:
+            if shape is not None:
+                cv2.fillConvexPoly(mask, shape, 255, shift=raster.SHIFT)
 
 
 def _soften(mask: NDArray[np.uint8], size: tuple[int, int], sigma: float) -> Reals:

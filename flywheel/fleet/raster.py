@@ -62,12 +62,14 @@ def to_samples(seen: Reals, view: View) -> Reals:
 
 def clip_near(seen: Reals) -> Reals:
     """A polygon (K, 3) cut at the near plane (Sutherland-Hodgman); fewer than three points when nothing is left."""
-    kept: list[Reals] = []
-    for a, b in zip(seen, np.roll(seen, -1, axis=0), strict=True):
+    kept: list[list[float]] = []
+    points = seen.tolist()
+    for a, b in zip(points, points[1:] + points[:1], strict=True):
         if a[2] >= NEAR_M:
             kept.append(a)
         if (a[2] >= NEAR_M) != (b[2] >= NEAR_M):
-            kept.append(a + (b - a) * ((NEAR_M - a[2]) / (b[2] - a[2])))
+            t = (NEAR_M - a[2]) / (b[2] - a[2])
+            kept.append([a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t, NEAR_M])
     return np.array(kept, np.float32).reshape(-1, 3)
 
 
@@ -129,7 +131,8 @@ def outlines(verts: NDArray[Any], view: View) -> tuple[list[NDArray[np.int32] | 
         shapes[index], low[index], high[index] = fixed(points), points.min(axis=0), points.max(axis=0)
     bounds = np.concatenate([np.floor(low), np.ceil(high) + 1], axis=1)
     bounds = np.clip(bounds, 0, [w, h, w, h]).astype(np.int32)
-    for index in np.flatnonzero((bounds[:, 0] >= bounds[:, 2]) | (bounds[:, 1] >= bounds[:, 3])):
+    size = bounds[:, 2:] - bounds[:, :2]
+    for index in np.flatnonzero((size <= 0).any(axis=1) | (size <= 2).all(axis=1)).tolist():
         shapes[index] = None
     return shapes, bounds
 
@@ -157,12 +160,34 @@ def paint_faces(canvas: Canvas, faces: Faces, view: View, *, first_id: int, stam
     """Draw faces (already culled) through the depth buffer; gives back their planes (N, 3). Face k gets id first_id + 3 k."""
     coefficients = planes(faces, view)
     shapes, bounds = outlines(faces.verts, view)
-    pull = 1.0 + faces.bias
-    for k, (shape, bound, stamp) in enumerate(zip(shapes, bounds.tolist(), faces.stamp.tolist(), strict=True)):
-        if shape is not None:
-            mask = _mask(shape, bound, stamps[stamp] if stamp >= 0 else None)
-            _merge(canvas, mask, bound, coefficients[k] * pull[k], first_id + LEAF_LEVELS * k)
+    pulled = coefficients * (1.0 + faces.bias)[:, None]
+    places = bounds.tolist()
+    for k in np.flatnonzero(faces.group < 0).tolist():
+        if shapes[k] is not None:
+            mask = _mask(shapes[k], places[k], stamps[faces.stamp[k]] if faces.stamp[k] >= 0 else None)
+            _merge(canvas, mask, places[k], pulled[k], first_id + LEAF_LEVELS * k, stamped=faces.stamp[k] >= 0)
+    for group in np.unique(faces.group[faces.group >= 0]).tolist():
+        members = [k for k in np.flatnonzero(faces.group == group).tolist() if shapes[k] is not None]
+        if members:
+            _paint_group(canvas, [shapes[k] for k in members], bounds[members], coefficients[members], [first_id + LEAF_LEVELS * k for k in members])
     return coefficients
+
+
+def _paint_group(canvas: Canvas, shapes: list[Any], bounds: NDArray[np.int32], coefficients: Reals, ids: list[int]) -> None:
+    """Faces of one thing, each over the one before, then merged through the depth buffer at once."""
+    import cv2
+
+    x0, y0 = bounds[:, :2].min(axis=0).tolist()
+    x1, y1 = bounds[:, 2:].max(axis=0).tolist()
+    sheet, corner = np.zeros((y1 - y0, x1 - x0), np.int32), np.array([x0 << SHIFT, y0 << SHIFT], np.int32)
+    for row, shape in enumerate(shapes, start=1):
+        cv2.fillConvexPoly(sheet, shape - corner, row, shift=SHIFT)
+    rows = np.concatenate([np.zeros((1, 3), np.float32), coefficients])
+    depth = rows[:, 0].take(sheet) * canvas.columns[x0:x1] + rows[:, 1].take(sheet) * canvas.rows[y0:y1] + rows[:, 2].take(sheet)
+    there = canvas.near[y0:y1, x0:x1]
+    wins = depth > there
+    np.copyto(there, depth, where=wins)
+    np.copyto(canvas.ids[y0:y1, x0:x1], np.array([0, *ids], np.int32).take(sheet), where=wins)
 
 
 def _mask(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
@@ -182,19 +207,21 @@ def _stamped(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8
     import cv2
 
     x0, y0, x1, y1 = bound
-    left, top = shape.min(axis=0) / (1 << SHIFT)
-    right, bottom = shape.max(axis=0) / (1 << SHIFT)
+    left, top = (shape.min(axis=0) / (1 << SHIFT)).tolist()
+    right, bottom = (shape.max(axis=0) / (1 << SHIFT)).tolist()
     sx, sy = stamp.shape[1] / max(right - left, 1.0), stamp.shape[0] / max(bottom - top, 1.0)
     move = np.array([[sx, 0.0, (x0 - left) * sx], [0.0, sy, (y0 - top) * sy]])
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(stamp, move, (x1 - x0, y1 - y0), flags=flags), np.uint8)
 
 
-def _merge(canvas: Canvas, mask: NDArray[np.uint8], bound: list[int], plane: Reals, face_id: int) -> None:
+def _merge(canvas: Canvas, mask: NDArray[np.uint8], bound: list[int], plane: Reals, face_id: int, *, stamped: bool) -> None:
+    """Let a face win where it is nearer than what is there."""
     x0, y0, x1, y1 = bound
     a, b, c = plane.tolist()
-    depth = a * canvas.columns[x0:x1] + (b * canvas.rows[y0:y1] + c)
+    depth = np.add(np.float32(a) * canvas.columns[x0:x1], np.float32(b) * canvas.rows[y0:y1] + np.float32(c))
     there = canvas.near[y0:y1, x0:x1]
-    wins = (depth > there) & (mask > 0)
+    wins = depth > there
+    wins &= mask > 0 if stamped else mask.view(np.bool_)
     np.copyto(there, depth, where=wins)
-    np.copyto(canvas.ids[y0:y1, x0:x1], mask.astype(np.int32) + (face_id - 1), where=wins)
+    np.copyto(canvas.ids[y0:y1, x0:x1], mask.astype(np.int32) + np.int32(face_id - 1) if stamped else np.int32(face_id), where=wins)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
 from flywheel.fleet import figures, noise, raster, scenery
-from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, joined, placed, taken
+from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, grouped, joined, placed, taken
 from flywheel.fleet.raster import FAR_M, LEAF_LEVELS, View
 from flywheel.fleet.scene import Camera, Instant, Signal, World
 from flywheel.fleet.scenery import GROUND_IDS, Scenery
@@ -74,8 +74,8 @@ def prepared(world: World) -> Scenery:
 
 def draw_ground(canvas: raster.Canvas, still: Scenery, view: View) -> None:
     """Earth up to the horizon, then every coat and junction within sight, in painting order."""
-    rays = ray_grid(view, over=raster.OVER)
-    canvas.ids[rays[..., 2] < -view.eye[2] / FAR_M] = scenery.EARTH
+    down = (canvas.rows[:, 0] - view.camera.cy_px) / view.camera.fy_px * view.turn[2, 1] + view.turn[2, 2]
+    canvas.ids[down < -view.eye[2] / FAR_M] = scenery.EARTH  # a level camera: the horizon is a row
     here = view.eye[:2].astype(np.float32)
     for coat in still.coats[:4]:
         _paint_coat(canvas, coat, here, view)
@@ -94,14 +94,12 @@ def _paint_coat(canvas: raster.Canvas, coat: scenery.Coat, here: Reals, view: Vi
     raster.paint_flat(canvas, coat.polygons[ahead & near], view, face_id=coat.face_id)
 
 
-def ray_grid(view: View, *, over: int) -> Reals:
-    """(H over, W over, 3) world direction of each sample, scaled so that depth times ray is the place seen."""
-    camera = view.camera
-    u = (np.arange(camera.width_px * over) + 0.5) / over
-    v = (np.arange(camera.height_px * over) + 0.5) / over
-    right = ((u - camera.cx_px) / camera.fx_px)[None, :, None] * view.turn[:, 0]
-    down = ((v - camera.cy_px) / camera.fy_px)[:, None, None] * view.turn[:, 1]
-    return (right + down + view.turn[:, 2]).astype(np.float32)
+def ray_grid(view: View) -> Reals:
+    """(H, W, 3) world direction of each pixel's centre, scaled so that depth times ray is the place seen."""
+    camera, turn = view.camera, view.turn.astype(np.float32)
+    u = (np.arange(camera.width_px, dtype=np.float32) + np.float32(0.5 - camera.cx_px)) / np.float32(camera.fx_px)
+    v = (np.arange(camera.height_px, dtype=np.float32) + np.float32(0.5 - camera.cy_px)) / np.float32(camera.fy_px)
+    return np.asarray(u[None, :, None] * turn[:, 0] + (v[:, None, None] * turn[:, 1] + turn[:, 2]), np.float32)
 
 
 def signal_faces(signal: Signal, state: str | None) -> Faces:
@@ -119,7 +117,8 @@ def signal_faces(signal: Signal, state: str | None) -> Faces:
 def moving_faces(still: Scenery, instant: Instant, view: View) -> Faces:
     """Everything that depends on the instant: road users, lit lenses, and crowns turned to the camera."""
     near = [a for a in instant.actors if np.hypot(a.x_m - view.eye[0], a.y_m - view.eye[1]) < FACES_SEEN_M]
-    parts = [figures.road_user(actor, t_s=(instant.t_ns % 10**13) * 1e-9, eye=view.eye) for actor in near]
+    t_s = (instant.t_ns % 10**13) * 1e-9
+    parts = [grouped(figures.road_user(actor, t_s=t_s, eye=view.eye), k) for k, actor in enumerate(near)]
     signals = [s for s in still.world.signals if np.hypot(s.x_m - view.eye[0], s.y_m - view.eye[1]) < 150.0]
     parts += [signal_faces(signal, instant.lights.get(signal.light_id)) for signal in signals]
     offset = [((t.x_m - view.eye[0]) * view.turn[0, 2] + (t.y_m - view.eye[1]) * view.turn[1, 2], t) for t in still.trees]
@@ -166,7 +165,7 @@ def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base
     canvas, table = draw(still, instant, view)
     ids = np.ascontiguousarray(canvas.ids[:: raster.OVER, :: raster.OVER])
     depth = depth_of(ids, table, view)
-    ray = ray_grid(view, over=1)
+    ray = ray_grid(view)
     x, y, z = (ray[..., k] * depth + np.float32(view.eye[k]) for k in range(3))
     material = table.material[ids]
     texture, windows = textures(still, table, ids, material, depth, (x, y, z), seed)
