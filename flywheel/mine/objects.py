@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M, WIDTH_M
 from flywheel.mine.lanes import Lanes
@@ -16,6 +15,7 @@ FRAME_GAP_S = 0.35
 FASTEST_HZ = 12.0
 REACH_M = 120.0
 SIDE_M = 30.0
+BEHIND_M = 20.0
 ALIGNED_RAD = np.radians(45.0)
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
@@ -34,9 +34,10 @@ class Objects:
     clock: Clock
     speed: Reals
     frame: Ints
-    track: NDArray[np.int64]
-    names: NDArray[np.object_]
-    cls: NDArray[np.object_]
+    track: Ints
+    names: list[str]
+    cls: Ints
+    classes: list[str]
     front_m: Reals
     gap_m: Reals
     side_m: Reals
@@ -49,7 +50,8 @@ class Objects:
 
     def is_a(self, *classes: str) -> Mask:
         """Rows of these classes."""
-        return np.asarray(np.isin(self.cls, classes))
+        chosen = np.array([name in classes for name in self.classes] or [False])
+        return np.asarray(chosen[self.cls])
 
     @property
     def aligned(self) -> Mask:
@@ -73,75 +75,82 @@ class Objects:
 
 def _thinned(t_ns: Ints) -> Mask:
     """Rows kept: all, or at most one frame every 0.1 s where the tracker is faster than 12 Hz."""
-    frames = np.unique(t_ns)
+    frames = t_ns[_heads(t_ns)]
     if len(frames) < 3 or NS / np.median(np.diff(frames)) <= FASTEST_HZ:
         return np.ones(len(t_ns), bool)
     slot = (frames - frames[0]) // (NS // 10)
-    kept = frames[np.flatnonzero(np.diff(slot, prepend=-1))]
-    return np.isin(t_ns, kept)
+    kept = np.diff(slot, prepend=-1) != 0
+    return np.asarray(kept[np.cumsum(_heads(t_ns)) - 1])
 
 
-def _foot(rows: "_Rows", ego: Ego, lanes: Lanes | None, line: Line | None) -> tuple[Placed, Reals, Reals]:
+def _heads(t_ns: Ints) -> Mask:
+    """True at the first row of every instant of a sorted column."""
+    return np.asarray(np.diff(t_ns, prepend=t_ns[:1] - 1) != 0)
+
+
+def _coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+    coded = pa.concat_arrays(values.chunks or [pa.array([], pa.string())]).dictionary_encode()
+    return np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64), coded.dictionary.to_pylist()
+
+
+def _near(tracks: pa.Table) -> pa.Table:
+    """The rows that could matter: from just behind the ego to the reach ahead, in a widening cone."""
+    x, y = column(tracks, "x_m"), column(tracks, "y_m")
+    return tracks.filter(pa.array(_thinned(times(tracks)) & (x > -BEHIND_M) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """The ego at every track frame, spread over the rows by `frame`."""
+
+    t_ns: Ints
+    frame: Ints
+    ego: Ego
+    lanes: Lanes | None
+
+    def spread(self, values: Reals) -> Reals:
+        """An ego series at the rows' frames."""
+        return self.ego.at(self.t_ns, values)[self.frame]
+
+    @property
+    def across(self) -> Reals:
+        """The ego's place across the road at the rows' frames, 0 without lanes."""
+        if self.lanes is None:
+            return np.zeros(len(self.frame))
+        return self.lanes.at(self.t_ns, self.lanes.ego_m)[self.frame]
+
+
+def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals]:
     """Placed rows (distance ahead of the ego's origin), the path's turn in the ego frame, places across the road."""
+    ego, lanes = frames.ego, frames.lanes
     if line is None or ego.pose is None or lanes is None:
-        yaw = ego.at(rows.t_ns, ego.yaw) if ego.yaw is not None else np.zeros(len(rows.t_ns))
-        foot = place_on_arc(yaw / np.maximum(ego.at(rows.t_ns, ego.speed), CURVE_SPEED_MPS), rows.x, rows.y)
-        return foot, foot.heading_rad, foot.left_m + _ego_across(rows, lanes)
-    x, y, heading = (ego.at(rows.t_ns, part) for part in ego.pose)
-    travelled = ego.at(rows.t_ns, ego.travelled_m)
-    wx, wy = x + rows.x * np.cos(heading) - rows.y * np.sin(heading), y + rows.x * np.sin(heading) + rows.y * np.cos(heading)
-    foot = place(line, wx, wy, guess_m=travelled + rows.x)
+        yaw = frames.spread(ego.yaw) if ego.yaw is not None else np.zeros(len(x))
+        foot = place_on_arc(yaw / np.maximum(frames.spread(ego.speed), CURVE_SPEED_MPS), x, y)
+        return foot, foot.heading_rad, foot.left_m + frames.across
+    ex, ey, heading = (frames.spread(part) for part in ego.pose)
+    travelled, c, s = frames.spread(ego.travelled_m), np.cos(heading), np.sin(heading)
+    foot = place(line, ex + x * c - y * s, ey + x * s + y * c, guess_m=travelled + x)
     across = foot.left_m + np.interp(foot.s_m, ego.at(lanes.clock.t_ns, ego.travelled_m), lanes.ego_m)
     return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - heading, across
 
 
-def _ego_across(rows: "_Rows", lanes: Lanes | None) -> Reals:
-    return np.zeros(len(rows.t_ns)) if lanes is None else lanes.at(rows.t_ns, lanes.ego_m)
-
-
-@dataclass(frozen=True)
-class _Rows:
-    t_ns: Ints
-    x: Reals
-    y: Reals
-    heading: Reals
-    length: Reals
-    width: Reals
-    vx: Reals
-    vy: Reals
-    track: NDArray[np.int64]
-    names: NDArray[np.object_]
-    cls: NDArray[np.object_]
-
-
-def _rows(tracks: pa.Table) -> _Rows:
-    t_ns = times(tracks)
-    x, y = column(tracks, "x_m"), column(tracks, "y_m")
-    keep = _thinned(t_ns) & (x > -20.0) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))
-    table = tracks.filter(pa.array(keep))
-    coded = pa.concat_arrays(table["track_id"].chunks or [pa.array([], pa.string())]).dictionary_encode()
-    parts = {name: column(table, f"{name}_m") for name in ("x", "y", "length", "width")}
-    return _Rows(
-        t_ns=times(table), heading=column(table, "heading_rad"), vx=column(table, "vx_mps"), vy=column(table, "vy_mps"),
-        track=np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64), names=np.asarray(coded.dictionary.to_pylist(), object),
-        cls=np.asarray(table["cls"].to_pylist(), object), **parts,
-    )  # fmt: skip
-
-
 def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line | None) -> Objects:
     """The TRACKS rows of one drive near its path. The path is `line` with lanes' offsets if given, else the yaw-rate arc."""
-    rows = _rows(tracks)
-    foot, axes, across = _foot(rows, ego, lanes, line)
-    frames, frame = np.unique(rows.t_ns, return_inverse=True)
-    turned = np.angle(np.exp(1j * (rows.heading - axes)))
+    rows = _near(tracks)
+    heads = _heads(times(rows))
+    t_ns, frame = times(rows)[heads], np.cumsum(heads) - 1
+    frames = _Frames(t_ns, frame, ego, lanes)
+    foot, axes, across = _foot(frames, column(rows, "x_m"), column(rows, "y_m"), line)
+    length, width, vx, vy = (column(rows, name) for name in ("length_m", "width_m", "vx_mps", "vy_mps"))
+    turned = np.angle(np.exp(1j * (column(rows, "heading_rad") - axes)))
     c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
-    half_long = (c * rows.length + s * rows.width) / 2
-    centre = lanes.latest(rows.t_ns, lanes.centre_m) if lanes is not None else np.full(len(across), np.nan)
+    centre = lanes.latest(t_ns, lanes.centre_m)[frame] if lanes is not None else np.full(len(across), np.nan)
     front = np.where(foot.found, foot.s_m - FRONT_M, -np.inf)
+    track, names = _coded(rows["track_id"])
+    cls, classes = _coded(rows["cls"])
     return Objects(
-        clock=Clock(frames, int(FRAME_GAP_S * NS)), speed=ego.at(frames, ego.speed) if len(frames) else np.zeros(0), frame=frame,
-        track=rows.track, names=rows.names, cls=rows.cls, front_m=front, gap_m=np.maximum(front - half_long, 0.0),
-        side_m=across - _ego_across(rows, lanes), lane_m=across - centre, abs_m=across,
-        half_m=(s * rows.length + c * rows.width) / 2, turned_rad=turned,
-        along_mps=rows.vx * np.cos(axes) + rows.vy * np.sin(axes), across_mps=rows.vy * np.cos(axes) - rows.vx * np.sin(axes),
+        clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
+        classes=classes, front_m=front, gap_m=np.maximum(front - (c * length + s * width) / 2, 0.0), side_m=across - frames.across,
+        lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, turned_rad=turned,
+        along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes),
     )  # fmt: skip

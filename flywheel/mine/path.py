@@ -12,7 +12,8 @@ from flywheel.mine.segments import Mask, Reals
 STEP_M = 1.0
 AHEAD_M = 150.0
 BEHIND_M = 40.0
-STEPS = 8
+STEPS = 12
+CLOSE_M = 0.02
 MAX_CURVATURE_1PM = 0.2
 
 
@@ -67,14 +68,18 @@ class Placed:
 
 def place(line: Line, x_m: Reals, y_m: Reals, *, guess_m: Reals) -> Placed:
     """Feet of points on a line, by Newton steps from a guess along it."""
-    s_m, move = guess_m.copy(), np.zeros_like(guess_m)
+    s_m = guess_m.copy()
+    open_ = np.arange(len(s_m))
     for _ in range(STEPS):
-        px, py, heading = line.at(s_m)
-        move = np.clip((x_m - px) * np.cos(heading) + (y_m - py) * np.sin(heading), -10.0, 10.0)
-        s_m = s_m + move
+        px, py, heading = line.at(s_m[open_])
+        move = np.clip((x_m[open_] - px) * np.cos(heading) + (y_m[open_] - py) * np.sin(heading), -10.0, 10.0)
+        s_m[open_] += move
+        open_ = open_[np.abs(move) > CLOSE_M]
     px, py, heading = line.at(s_m)
     left = (y_m - py) * np.cos(heading) - (x_m - px) * np.sin(heading)
-    return Placed(s_m, left, heading, np.abs(move) < 0.5)
+    found = np.ones(len(s_m), bool)
+    found[open_] = False
+    return Placed(s_m, left, heading, found)
 
 
 def place_on_arc(curvature_1pm: Reals, x_m: Reals, y_m: Reals) -> Placed:

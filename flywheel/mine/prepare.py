@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from flywheel.errors import NotEvaluable
 from flywheel.mine.catalogue import Signal
@@ -15,7 +14,7 @@ from flywheel.mine.lanes import Lanes, nearest, read_lanes
 from flywheel.mine.objects import Objects, read_objects
 from flywheel.mine.path import driven
 from flywheel.mine.segments import NS, Ints, Mask, Reals
-from flywheel.mine.signals import Ego, Sky, condition_names, read_ego, read_sky, series, times
+from flywheel.mine.signals import CONDITION_NAMES, Ego, Sky, condition_codes, read_ego, read_sky, series, times
 
 CUTOFF_HZ = 2.0
 GRID_NS = NS // 10
@@ -103,9 +102,9 @@ class Drive:
         signals, frames = self.tables.signals, self.tables.frames
         found = {name: series(signals, key)[0] for name, key in (("ego", "speed_mps"), ("imu", "imu_ax_mps2"), ("gnss", "lat_deg"))}
         rgb = frames.filter(pa.compute.equal(frames["kind"], "rgb"))
-        names = np.asarray(rgb["camera"].to_pylist(), object)
-        found |= {f"camera_{name}": times(rgb)[names == name] for name in sorted(set(names))}
-        return {name: np.unique(t_ns) for name, t_ns in found.items() if len(t_ns) > 3}
+        cameras = pa.compute.unique(rgb["camera"]).to_pylist()
+        found |= {f"camera_{name}": times(rgb.filter(pa.compute.equal(rgb["camera"], name))) for name in sorted(cameras)}
+        return {name: t_ns for name, t_ns in found.items() if len(t_ns) > 3}
 
     def missing(self, signal: Signal) -> str | None:
         """Why a kind of signal cannot be used in this drive, or None if it can."""
@@ -133,16 +132,16 @@ class Drive:
         return np.zeros(len(self.grid_ns)) if self._ego is None else np.abs(self._ego.at(self.grid_ns, self._ego.speed))
 
     @cached_property
-    def grid_conditions(self) -> NDArray[np.str_]:
-        """The condition at the grid's instants; the default throughout where the drive does not say."""
+    def grid_conditions(self) -> Ints:
+        """The condition at the grid's instants, as an index of CONDITION_NAMES."""
         return self.conditions(self.grid_ns)
 
-    def conditions(self, t_ns: Ints) -> NDArray[np.str_]:
-        """The condition at each time."""
+    def conditions(self, t_ns: Ints) -> Ints:
+        """The condition at each time, as an index of CONDITION_NAMES; the default throughout where the drive does not say."""
         if not self.sky.known:
-            return np.full(len(t_ns), self.default_condition)
+            return np.full(len(t_ns), CONDITION_NAMES.index(self.default_condition))
         ego = self._ego
-        return condition_names(self.sky, t_ns, ego.at(t_ns, ego.pose[2]) if ego is not None and ego.pose is not None else None)
+        return condition_codes(self.sky, t_ns, ego.at(t_ns, ego.pose[2]) if ego is not None and ego.pose is not None else None)
 
     def covered(self, signals: Iterable[Signal]) -> Mask:
         """At which of the grid's instants all of these signals are there."""

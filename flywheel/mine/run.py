@@ -13,6 +13,8 @@ from flywheel.mine import conditions, ego, junctions, tracks
 from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive, DriveTables
+from flywheel.mine.segments import Mask
+from flywheel.mine.signals import CONDITION_NAMES
 from flywheel.store import Store
 from flywheel.tables import SCHEMAS, read_table, rows_table, table_key, write_table
 from flywheel.types import Record, short_id
@@ -133,8 +135,8 @@ def _events(drive: Drive, entry: Scenario) -> list[Row] | str:
         hits = DETECTORS[entry.name](drive, entry)
     except NotEvaluable as err:
         return str(err)
-    names = drive.conditions(np.array([hit.t_peak_ns for hit in hits], np.int64)) if hits else np.array([], str)
-    return [_event_row(drive, entry, hit, str(name)) for hit, name in zip(hits, names, strict=True)]
+    codes = drive.conditions(np.array([hit.t_peak_ns for hit in hits], np.int64))
+    return [_event_row(drive, entry, hit, CONDITION_NAMES[code]) for hit, code in zip(hits, codes, strict=True)]
 
 
 def _event_row(drive: Drive, entry: Scenario, hit: Hit, condition: str) -> Row:
@@ -153,13 +155,13 @@ def _exposure(drive: Drive, entry: Scenario, found: list[Row] | str, source: str
             "params_sha256": entry.digest, "condition_source": source}  # fmt: skip
     seen = np.zeros(len(drive.grid_ns), bool) if isinstance(found, str) else drive.covered(entry.signals)
     counts = Counter(row["condition"] for row in ([] if isinstance(found, str) else found))
-    names = sorted({str(name) for name in np.unique(drive.grid_conditions)} | set(counts))
+    names = sorted({CONDITION_NAMES[code] for code in np.flatnonzero(np.bincount(drive.grid_conditions))} | set(counts))
     status = {"status": "not_evaluable", "reason": found} if isinstance(found, str) else {"status": "evaluable"}
     return [{**base, **status, "condition": name, "events": counts[name], **_amount(drive, seen, name)} for name in names]
 
 
-def _amount(drive: Drive, seen: "np.ndarray[Any, np.dtype[np.bool_]]", condition: str) -> Row:
-    chosen = seen & (drive.grid_conditions == condition)
+def _amount(drive: Drive, seen: Mask, condition: str) -> Row:
+    chosen = seen & (drive.grid_conditions == CONDITION_NAMES.index(condition))
     return {"exposure_s": round(chosen.sum() * 0.1, 3), "exposure_m": round(float(drive.grid_speed[chosen].sum()) * 0.1, 3)}
 
 

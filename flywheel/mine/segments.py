@@ -6,6 +6,7 @@ sample at which the condition no longer holds, so a lone sample lasts one sample
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,12 +39,12 @@ class Clock:
     t_ns: Ints
     max_gap_ns: int
 
-    @property
+    @cached_property
     def period_ns(self) -> int:
         """Median step; 0 with fewer than two samples."""
         return int(np.median(np.diff(self.t_ns))) if len(self.t_ns) > 1 else 0
 
-    @property
+    @cached_property
     def broken(self) -> Mask:
         """True at each sample that follows a gap."""
         return np.diff(self.t_ns, prepend=self.t_ns[:1]) > self.max_gap_ns

@@ -1,16 +1,19 @@
 """Ego and sky series of one drive, cleaned once: nulls dropped, aligned, low-passed without delay."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from flywheel.errors import NotEvaluable, require
 from flywheel.mine.segments import NS, Clock, Ints, Reals
+from flywheel.types import LIGHTINGS, WEATHERS
 
 EGO_GAP_S = 0.5
 ORDER = 2
+# Indices of LIGHTINGS and WEATHERS are used below: day, dusk, night, low_sun and clear, fog, rain, snow.
+CONDITION_NAMES = [f"{lighting}_{weather}" for lighting in LIGHTINGS for weather in WEATHERS]
 
 
 def column(table: pa.Table, name: str) -> Reals:
@@ -60,7 +63,7 @@ class Ego:
     yaw: Reals | None
     pose: tuple[Reals, Reals, Reals] | None
 
-    @property
+    @cached_property
     def travelled_m(self) -> Reals:
         """Distance driven since the first sample."""
         step_s = np.diff(self.clock.t_ns) / NS
@@ -142,8 +145,8 @@ def read_sky(signals: pa.Table) -> Sky:
     return Sky(times(signals)[rows], {name: _held(values[rows]) for name, values in raw.items()})
 
 
-def condition_names(sky: Sky, t_ns: Ints, heading_rad: Reals | None) -> NDArray[np.str_]:
-    """`lighting_weather` at each time, by the catalogue's rows 44 to 48. NotEvaluable without environment signals."""
+def condition_codes(sky: Sky, t_ns: Ints, heading_rad: Reals | None) -> Ints:
+    """The condition at each time as an index of CONDITION_NAMES, by the catalogue's rows 44 to 48. NotEvaluable without signals."""
     if not sky.known:
         raise NotEvaluable("the drive has no environment signals")
     weather = _weather(sky, t_ns)
@@ -151,13 +154,13 @@ def condition_names(sky: Sky, t_ns: Ints, heading_rad: Reals | None) -> NDArray[
     low = np.zeros(len(t_ns), bool)
     if heading_rad is not None:
         off = np.angle(np.exp(1j * (sky.at(t_ns, "sun_azimuth_rad") - heading_rad)))
-        low = (sun >= 0) & (sun <= 20) & (np.abs(off) <= np.radians(30)) & (weather == "clear")
+        low = (sun >= 0) & (sun <= 20) & (np.abs(off) <= np.radians(30)) & (weather == 0)
     dark = (sun < -6) | (np.isnan(sun) & (lux < 20))
-    lighting = np.select([dark, (sun >= -6) & (sun < 0), low], ["night", "dusk", "low_sun"], "day")
-    return np.char.add(np.char.add(lighting, "_"), weather)
+    lighting = np.select([dark, (sun >= -6) & (sun < 0), low], [2, 1, 3], 0)
+    return np.asarray(lighting * len(WEATHERS) + weather, np.int64)
 
 
-def _weather(sky: Sky, t_ns: Ints) -> NDArray[np.str_]:
+def _weather(sky: Sky, t_ns: Ints) -> Ints:
     snow, rain = sky.at(t_ns, "snow_mmph") > 0, sky.at(t_ns, "rain_mmph") >= 0.5
     fog = sky.at(t_ns, "visibility_m") < 1000
-    return np.asarray(np.select([snow, rain, fog], ["snow", "rain", "fog"], "clear"))
+    return np.asarray(np.select([snow, rain, fog], [3, 2, 1], 0), np.int64)

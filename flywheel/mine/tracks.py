@@ -48,6 +48,12 @@ class Courses:
         self.clock = Clock(t_ns + shift, objects.clock.max_gap_ns)
         self.shift = shift
 
+    def window(self, at: int, *, before_s: float = 0.0, after_s: float = 0.0) -> slice:
+        """The sorted rows of the same track from some time before row `at` to some time after it."""
+        now = self.clock.t_ns[at]
+        low, high = np.searchsorted(self.clock.t_ns, [now - int(before_s * NS), now + int(after_s * NS) + 1])
+        return slice(int(low), int(high))
+
     def ends(self, spans: Spans) -> Ints:
         """When stretches end, in the drive's own time."""
         return np.asarray(self.clock.end_ns(spans) - self.shift[spans.last], np.int64)
@@ -104,9 +110,7 @@ def cut_in(drive: Drive, entry: Scenario) -> list[Hit]:
 def _cut_in_hit(objects: Objects, courses: Courses, first: int, reach: Reals, width: Reals, entry: Scenario) -> Hit | None:
     """The hit of a track that leads from sorted row `first` on, or None if it was there before or came from elsewhere."""
     row = int(courses.rows[first])
-    since = courses.t_ns[first] - int(entry.settings["look_back_s"] * NS)
-    same = (courses.track == courses.track[first]) & (courses.t_ns >= since) & (courses.t_ns < courses.t_ns[first])
-    past = courses.rows[same]
+    past = courses.rows[courses.window(first, before_s=entry.settings["look_back_s"])][:-1]
     centre = objects.abs_m[row] - objects.lane_m[row]
     if len(past) == 0 or abs(objects.abs_m[past[-1]] - centre) < reach[row]:
         return None
@@ -125,10 +129,10 @@ def _cut_in_hit(objects: Objects, courses: Courses, first: int, reach: Reals, wi
 
 def _settled(objects: Objects, courses: Courses, first: int, entry: Scenario) -> int:
     """When the track's centre is near the lane's centre, at the latest some seconds after the intrusion."""
-    latest = int(courses.t_ns[first]) + int(entry.settings["longest_s"] * NS)
-    same = (courses.track == courses.track[first]) & (courses.t_ns >= courses.t_ns[first]) & (courses.t_ns <= latest)
-    near = np.abs(objects.lane_m[courses.rows[same]]) <= entry.settings["settled_m"]
-    return int(courses.t_ns[same][near][0]) if near.any() else latest
+    longest_s = entry.settings["longest_s"]
+    after = courses.window(first, after_s=longest_s)
+    near = np.abs(objects.lane_m[courses.rows[after]]) <= entry.settings["settled_m"]
+    return int(courses.t_ns[after][near][0]) if near.any() else int(courses.t_ns[first]) + int(longest_s * NS)
 
 
 def _apart(hits: list[Hit], merge_s: float) -> list[Hit]:
