@@ -110,7 +110,7 @@ def sync_review(store: Store, *, state: Path, name: str = NAME, batch_id: str | 
     run_brain(require("fiftyone.brain", extra="curate"), dataset, samples)
     save_views(fo, dataset)
     set_appearance(fo, dataset)
-    dataset.info.update({"digest": "" if missing else digest, "root": store.uri, "state": str(state), "batch_id": batch_id})
+    dataset.info.update({"digest": "" if missing else digest, "root": store.uri, "state": str(state.expanduser().resolve()), "batch_id": batch_id})
     dataset.save()
     report = _report(dataset, samples, digest=digest, rebuilt=True)
     return report.model_copy(update={"added": added, "updated": updated, "removed": removed, "missing_media": len(missing)})
@@ -170,6 +170,15 @@ def pull_review(store: Store, *, state: Path, actor: str, name: str = NAME, reas
 
 def _said(row: Any, verdict: str, actor: str) -> bool:
     return row is not None and (row["verdict"], row["actor"]) == (verdict, actor)
+
+
+def judge_selected(dataset: Any, sample_ids: Sequence[str], verdict: str, *, actor: str, reason: str) -> list[str]:
+    """Ids of a person's decisions on the variations among these FiftyOne samples; the dataset then shows them."""
+    chosen = flat(dataset, originals=False).select(list(sample_ids)).values("variation_id")
+    store = open_store(dataset.info["root"])
+    ids = decide_all(store, [(name, verdict, reason) for name in sorted(chosen)], actor=actor)
+    sync_review(store, state=Path(dataset.info["state"]), name=dataset.name, batch_id=dataset.info["batch_id"])
+    return ids
 
 
 def launch_review(

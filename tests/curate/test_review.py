@@ -198,6 +198,21 @@ def test_errors_say_what_to_do(bench: SimpleNamespace, tmp_path: Path) -> None:
         fiftyone_module(tmp_path / "another")
 
 
+def test_the_plugin_records_decisions_on_the_selected(bench: SimpleNamespace) -> None:
+    import fiftyone.operators as foo
+
+    bench.sync()
+    dataset, names = bench.fo.load_dataset(bench.name), {row["variation_id"] for row in bench.rows[:2]}
+    keys, ids = flat(bench).values(["key", "id"])
+    selected = [i for key, i in zip(keys, ids, strict=True) if key in names or key.startswith("original")]
+    ctx = {"dataset": dataset, "selected": selected, "params": {"actor": "ada", "reason": "the street changed shape"}}
+    result = foo.execute_operator("@flywheel/review/reject_selected", ctx=ctx)
+    result.raise_exceptions()
+    assert result.result == {"decided": 2}
+    assert accepted(bench.store) == {row["variation_id"] for row in bench.rows} - names
+    assert set(dataset.load_saved_view("rejected").values("variation_id")) == names
+
+
 def test_an_empty_root_gives_an_empty_dataset(store: DiskStore, state: Path, fo: Any) -> None:
     report = sync_review(store, state=state, name="empty")
     assert (report.groups, report.variations, report.brain) == (0, 0, False)
