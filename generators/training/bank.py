@@ -1,0 +1,77 @@
+"""All renders in device memory as uint8, filled by a thread while training already runs."""
+
+import threading
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.types import CONDITIONS
+
+
+class Bank:
+    """`filled` views of 13 conditions each; batches are drawn from what is there so far."""
+
+    def __init__(self, capacity: int, *, device: str, height_px: int, width_px: int) -> None:
+        import torch
+
+        self.pixels = torch.empty((capacity, len(CONDITIONS), 3, height_px, width_px), dtype=torch.uint8, device=device)
+        self.filled = 0
+        self._failed: BaseException | None = None
+        self._done = threading.Event()
+        self._stop = threading.Event()
+
+    def fill(self, renders: Generator[NDArray[np.uint8]]) -> None:
+        """Copies renders in until they or the places end; an error is kept for `check`."""
+        import torch
+
+        try:
+            for place, images in zip(range(len(self.pixels)), renders, strict=False):
+                self.pixels[place].copy_(torch.from_numpy(images).permute(0, 3, 1, 2))
+                self.filled = place + 1
+                if self._stop.is_set():
+                    break
+        except Exception as err:  # noqa: BLE001 - kept, and raised in the training thread by check()
+            self._failed = err
+        finally:
+            renders.close()
+            self._done.set()
+
+    def start(self, renders: Generator[NDArray[np.uint8]]) -> None:
+        """Fills from a thread."""
+        threading.Thread(target=self.fill, args=(renders,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends the filling and waits for it."""
+        self._stop.set()
+        self._done.wait(120)
+
+    def wait(self, count: int) -> None:
+        """Returns when `count` views are there, or filling has ended."""
+        while self.filled < min(count, len(self.pixels)) and not self._done.wait(0.2):
+            pass
+        self.check()
+
+    def check(self) -> None:
+        """Raises what went wrong while filling."""
+        if self._failed is not None:
+            raise self._failed
+
+    def batch(self, count: int, *, same_share: float = 0.02) -> tuple[Any, Any, Any]:
+        """(sources, targets, labels): float images (count, 3, H, W) in [-1, 1] of random views and ordered pairs.
+
+        A small share are pairs of equal conditions, which teach the net to leave a frame alone.
+        """
+        import torch
+
+        kinds, device = len(CONDITIONS), self.pixels.device
+        view = torch.randint(0, self.filled, (count,), device=device)
+        source = torch.randint(0, kinds, (count,), device=device)
+        other = (source + torch.randint(1, kinds, (count,), device=device)) % kinds
+        target = torch.where(torch.rand(count, device=device) < same_share, source, other)
+        return (
+            self.pixels[view, source].float() / 127.5 - 1,
+            self.pixels[view, target].float() / 127.5 - 1,
+            source * kinds + target,
+        )

@@ -1,0 +1,27 @@
+"""The settings of one training run."""
+
+from flywheel.types import Record
+
+
+class Settings(Record):
+    """What the training run does; the defaults made the bundled weights on one H100."""
+
+    minutes: float = 8.0
+    seed: int = 0
+    batch: int = 128
+    learning_rate: float = 6e-4
+    warm_up_steps: int = 200
+    ema: float = 0.999
+    channels: tuple[int, ...] = (64, 96, 128, 192)
+    layers: int = 1
+    views: int = 4
+    capacity: int = 4000
+    first_views: int = 128
+    workers: int = 14
+    held_out: int = 6
+    evaluate_views: int = 24
+    augment: float = 1.0
+    refine_from: float = 0.5
+    compile: bool = True
+    max_steps: int = 0
+    init: str = ""
