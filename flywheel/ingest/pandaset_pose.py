@@ -2,9 +2,9 @@
 
 The sequence's poses turn a vehicle frame (x right, y forward, z up) into a world frame whose z is up. That is found in the data: the ego
 moves along +y of its poses, with the speed that gps.json calls yvel. The poses' origin is taken as the rear axle's centre: it lies on the
-vehicle's midline (the side cameras sit at -0.64 m and +0.60 m) and 0.26 to 0.33 m above the road of the lidar sweeps, about a wheel's
-radius. How far along the vehicle it lies is stated nowhere, so our ego frame may be off by some decimetres along x.
-The ego frame here is levelled (its z is the world's), because the cuboids stand upright in the world.
+vehicle's midline (the side cameras sit at -0.64 m and +0.60 m), 0.26 to 0.33 m above the road of the lidar sweeps, which is less than a
+wheel's radius; 0.29 m puts the cuboids of near cars on the ground. How far along the vehicle it lies is stated nowhere, so our ego frame
+may be off by some decimetres along x. It is levelled (its z is the world's), because the cuboids stand upright in the world.
 """
 
 import json
@@ -22,7 +22,7 @@ from flywheel.ingest.quality import check_finite, check_times
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-ORIGIN_HEIGHT_M = 0.33
+ORIGIN_HEIGHT_M = 0.29
 MAX_JSON_BYTES = 1 << 26
 
 

@@ -2,7 +2,7 @@
 
 A pickle may name any function to call. Here only the names that a data frame needs are known, each stands for an inert class
 that keeps what it was given, and arrays are rebuilt from their raw bytes afterwards. Everything else is refused by name.
-Read are the layouts of pandas 0.14 to 2 (and 3 with object columns), whatever pandas and numpy are installed.
+Read are the layouts of pandas 0.14 to 2 (and 3 with object columns), pickle protocol 3 and later, whatever pandas is installed, or none.
 """
 
 import io
@@ -97,6 +97,9 @@ KNOWN: dict[tuple[str, str], type[_Kept]] = {
     ("pandas.core.indexes.base", "Index"): _Index,
     ("pandas.core.indexes.range", "RangeIndex"): _RangeIndex,
     ("pandas._libs.internals", "_unpickle_block"): _Block,
+    ("pandas", "DataFrame"): _Frame,
+    ("pandas", "Index"): _Index,
+    ("pandas", "RangeIndex"): _RangeIndex,
     ("builtins", "slice"): _Slice,
     ("numpy", "dtype"): _DType,
     ("numpy", "ndarray"): _ArrayType,
