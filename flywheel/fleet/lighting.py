@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from flywheel.fleet import faces as f
 from flywheel.fleet import noise, raster
 from flywheel.fleet.faces import Reals, unit
+from flywheel.fleet.scenery import foot_prints
 from flywheel.fleet.surface import Base
 from flywheel.types import Condition
 
@@ -110,11 +111,21 @@ def shadows(base: Base, sun: NDArray[np.float64], *, cast: bool) -> tuple[Reals,
     h, w = base.view.shape
     contact, far = np.zeros((h * 2, w * 2), np.uint8), np.zeros((h * 2, w * 2), np.uint8)
     slide = -sun[:2] / max(float(sun[2]), 0.05)
-    things = footprints(base)
-    _fill(contact, [_widen(corners, 1.12) for corners, _, moving in things if moving], base)
+    actors = base.instant.actors
+    feet = foot_prints([(a.x_m, a.y_m, a.heading_rad, a.length_m, a.width_m) for a in actors])
+    _fill(contact, [_widen(corners, 1.12) for corners in feet[_close(feet, base)]], base)
     if cast:
-        _fill(far, [_swept(corners, slide, height) for corners, height, _ in things], base)
+        feet = np.concatenate([feet, base.scenery.feet])
+        tops = np.concatenate([np.array([a.height_m for a in actors], np.float32), base.scenery.tops_m])
+        _fill(far, [_swept(feet[k], slide, float(tops[k])) for k in np.flatnonzero(_close(feet, base))], base)
     return _soften(contact, (w, h), 2.2), _soften(far, (w, h), 0.8)
+
+
+def _close(feet: Reals, base: Base) -> NDArray[np.bool_]:
+    """Which footprints may throw a shadow into the picture."""
+    offset = feet.mean(axis=1) - base.view.eye[:2].astype(np.float32)
+    ahead = offset @ base.view.turn[:2, 2].astype(np.float32)
+    return np.asarray((ahead > -30) & (ahead < 90) & (np.linalg.norm(offset, axis=1) < 100))
 
 
 def _swept(corners: Reals, slide: NDArray[np.float64], height: float) -> Reals:
@@ -125,22 +136,6 @@ def _swept(corners: Reals, slide: NDArray[np.float64], height: float) -> Reals:
     reach *= min(1.0, 22.0 / max(float(np.hypot(*reach)), 1e-6))
     hull = cv2.convexHull(np.concatenate([corners, corners + reach]).astype(np.float32))[:, 0]
     return np.concatenate([hull, np.repeat(hull[-1:], 8 - len(hull), axis=0)]).astype(np.float32)
-
-
-def footprints(base: Base) -> list[tuple[Reals, float, bool]]:
-    """Ground outline (4, 2), height and whether it moves, for everything near that throws a shadow."""
-    eye, ahead = base.view.eye[:2], base.view.turn[:2, 2]
-    near = [(a.x_m, a.y_m, a.heading_rad, a.length_m, a.width_m, a.height_m, True) for a in base.instant.actors]
-    near += [(b.x_m, b.y_m, b.heading_rad, b.length_m, b.width_m, b.height_m, False) for b in base.scenery.world.blocks]
-    near += [(p.x_m, p.y_m, 0.0, *((0.55 * p.height_m,) * 2 if p.kind == "tree" else (0.2, 0.2)), p.height_m, False) for p in base.scenery.world.posts]
-    found = []
-    for x, y, heading, length, width, height, moving in near:
-        offset = np.array([x, y]) - eye
-        if -25 - length < float(offset @ ahead) < 90 and np.hypot(*offset) < 90 + length:
-            c, s = math.cos(heading), math.sin(heading)
-            local = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * [length / 2, width / 2]
-            found.append(((local @ np.array([[c, s], [-s, c]]) + [x, y]).astype(np.float32), float(height), moving))
-    return found
 
 
 def _widen(corners: Reals, by: float) -> Reals:
@@ -192,9 +187,9 @@ def lamp_pools(base: Base) -> Reals:
     ahead = offset[:, :2] @ base.view.turn[:2, 2].astype(np.float32)
     order = [k for k in np.argsort(np.abs(ahead), kind="stable") if -15 < ahead[k] < 90 and abs(float(np.hypot(*offset[k, :2]))) < 100][:10]
     for k in order:
-        rise = np.maximum(lamps[k, 2] - z, 0.3)
-        reach = (x - lamps[k, 0]) ** 2 + (y - lamps[k, 1]) ** 2
-        total += rise * lamps[k, 2] ** 2 / (reach + rise * rise) ** 1.5
+        rise = np.maximum(lamps[k, 2] - z, 0.0)
+        reach = (x - lamps[k, 0]) ** 2 + (y - lamps[k, 1]) ** 2 + rise * rise + 4.0
+        total += rise * lamps[k, 2] ** 2 / (reach * np.sqrt(reach))
     return np.asarray(cv2.resize(total, (w, h), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
@@ -207,21 +202,39 @@ def glow(base: Base, light: Light) -> Reals:
     return np.asarray(image, np.float32)
 
 
-def sky(base: Base, light: Light, condition: Condition, sun: NDArray[np.float64]) -> Reals:
-    """Sky radiance (H, W, 3): gradient, clouds, far hills, stars of city light; the sun's disc when it is low."""
-    ray = base.ray / np.linalg.norm(base.ray, axis=2, keepdims=True)
+def sky(base: Base, light: Light, condition: Condition, sun: NDArray[np.float64], sky_share: Reals) -> Reals:
+    """Sky radiance (H, W, 3), zero below the last row that shows any: gradient, clouds, far hills, a low sun's disc."""
+    rows = int(np.flatnonzero(sky_share.any(axis=(1, 2))).max(initial=-1)) + 1
+    whole = np.zeros(base.ray.shape, np.float32)
+    if rows:
+        whole[:rows] = _heaven(base.ray[:rows] / base.reach[:rows, :, None], base.seed, light, condition, sun)
+    return whole
+
+
+def _heaven(ray: Reals, seed: int, light: Light, condition: Condition, sun: NDArray[np.float64]) -> Reals:
+    """Sky radiance in unit directions (R, W, 3)."""
     rise = np.clip(ray[..., 2], 0, 1)
-    share = np.exp(-rise / 0.16)[..., None]
-    image = share * np.array(light.horizon, np.float32) + (1 - share) * np.array(light.zenith, np.float32)
+    share = np.exp(rise * np.float32(-1 / 0.16))[..., None]
+    horizon, above = np.array(light.horizon, np.float32), np.array(light.above, np.float32)
+    image = share * horizon + (1 - share) * np.array(light.zenith, np.float32)
     if condition.weather == "clear":
-        puffs = noise.at(ray[..., 0] / (rise + 0.12), ray[..., 1] / (rise + 0.12), cell_m=0.035, kind=5, sigma=7.0, seed=base.seed)
-        cloud = np.clip(puffs * 0.45 - 0.05, 0, 0.75)[..., None] * (1 - share * 0.55)
-        tint = np.array(light.horizon, np.float32) * 0.55 + np.array(light.above, np.float32) * 0.75
-        image = image * (1 - cloud) + cloud * tint
+        image = _clouded(image, ray, rise, share, horizon * np.float32(0.55) + above * np.float32(0.75), seed)
     if condition.lighting == "low_sun":
         apart = np.arccos(np.clip(ray @ sun.astype(np.float32), -1, 1))[..., None]
-        image = image + np.exp(-((apart / 0.028) ** 4)) * np.array([14.0, 11.0, 7.0], np.float32)
-    hills = noise.at(np.arctan2(ray[..., 1], ray[..., 0]), np.zeros_like(rise), cell_m=0.012, kind=6, sigma=4.0, seed=base.seed)
+        image = image + np.exp(-((apart / 0.030) ** 4)) * np.array([14.0, 11.0, 7.0], np.float32)
+    return np.asarray(_skyline(image, ray, 0.62 * horizon + 0.10 * above * np.array([0.4, 0.7, 0.5], np.float32), seed), np.float32)
+
+
+def _clouded(image: Reals, ray: Reals, rise: Reals, share: Reals, tint: Reals, seed: int) -> Reals:
+    """Clouds on a flat layer above the place."""
+    layer = 1 / (rise + np.float32(0.12))
+    puffs = noise.at(ray[..., 0] * layer, ray[..., 1] * layer, cell_m=0.035, kind=5, sigma=7.0, seed=seed)
+    cloud = np.clip(puffs * 0.45 - 0.05, 0, 0.75)[..., None] * (1 - share * 0.55)
+    return np.asarray(image * (1 - cloud) + cloud * tint, np.float32)
+
+
+def _skyline(image: Reals, ray: Reals, shade: Reals, seed: int) -> Reals:
+    """Far hills just above the horizon."""
+    hills = noise.at(np.arctan2(ray[..., 1], ray[..., 0]), np.zeros_like(ray[..., 2]), cell_m=0.012, kind=6, sigma=4.0, seed=seed)
     behind = np.clip((0.030 + 0.010 * hills - ray[..., 2]) * 320, 0, 1)[..., None]
-    shade = 0.62 * np.array(light.horizon, np.float32) + 0.10 * np.array(light.above, np.float32) * np.array([0.4, 0.7, 0.5], np.float32)
     return np.asarray(image * (1 - behind) + behind * shade, np.float32)

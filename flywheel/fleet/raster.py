@@ -137,12 +137,12 @@ def outlines(verts: NDArray[Any], view: View) -> tuple[list[NDArray[np.int32] | 
     return shapes, bounds
 
 
-def paint_flat(canvas: Canvas, polygons: NDArray[Any], view: View, *, face_id: int) -> None:
+def paint_flat(canvas: Canvas, polygons: NDArray[Any], view: View, *, ids: list[int]) -> None:
     """Fill convex ground polygons (N, K, 3) over what is there: the ground is flat, so the last coat wins."""
     import cv2
 
     if len(polygons):
-        for outline in outlines(polygons, view)[0]:
+        for outline, face_id in zip(outlines(polygons, view)[0], ids, strict=True):
             if outline is not None:
                 cv2.fillConvexPoly(canvas.ids, outline, float(face_id), shift=SHIFT)
 

@@ -32,7 +32,8 @@ class Coat:
 
 @dataclass(frozen=True)
 class Scenery:
-    """A prepared world. areas: (ground id, outline (K, 3)); tags index `blocks`; lamps (L, 3) are the lights' places."""
+    """A prepared world. areas: (ground id, outline (K, 3)); tags index `blocks`; lamps (L, 3) are the lights' places;
+    feet (M, 4, 2) and tops_m (M,) are what throws shadows."""
 
     world: World
     coats: tuple[Coat, ...]
@@ -42,6 +43,8 @@ class Scenery:
     reach: Reals
     lamps: Reals
     trees: tuple[Post, ...]
+    feet: Reals
+    tops_m: Reals
 
 
 def coat(face_id: int, polygons: Sequence[Reals]) -> Coat:
@@ -221,7 +224,22 @@ def prepare(world: World) -> Scenery:
         world=world, coats=ground_coats(world) + paint_coats(world), areas=areas, faces=still, centre=centre,
         reach=np.linalg.norm(still.verts - centre[:, None], axis=2).max(axis=1) if len(still) else np.zeros(0, np.float32),
         lamps=np.array([place for _, place in lamps], np.float32).reshape(-1, 3), trees=trees,
+        feet=foot_prints([(b.x_m, b.y_m, b.heading_rad, b.length_m, b.width_m) for b in world.blocks] + [(*_stem(post),) for post in world.posts]),
+        tops_m=np.array([b.height_m for b in world.blocks] + [p.height_m for p in world.posts], np.float32),
     )  # fmt: skip
+
+
+def _stem(post: Post) -> tuple[float, float, float, float, float]:
+    wide = 0.55 * post.height_m if post.kind == "tree" else 0.2
+    return post.x_m, post.y_m, 0.0, wide, wide
+
+
+def foot_prints(boxes: Sequence[tuple[float, float, float, float, float]]) -> Reals:
+    """(N, 4, 2) ground corners of boxes given as x, y, heading, length, width."""
+    table = np.array(boxes, np.float32).reshape(-1, 5)
+    c, s = np.cos(table[:, 2])[:, None], np.sin(table[:, 2])[:, None]
+    u, v = table[:, 3:4] / 2 * np.array([1, -1, -1, 1], np.float32), table[:, 4:5] / 2 * np.array([1, 1, -1, -1], np.float32)
+    return np.stack([table[:, :1] + c * u - s * v, table[:, 1:2] + s * u + c * v], axis=2).astype(np.float32)
 
 
 def _lifted(area: Area) -> Reals:

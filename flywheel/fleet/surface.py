@@ -1,7 +1,9 @@
 """The base pass: what each pixel shows, whatever the light and the weather (ids, depth, classes, places, texture)."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +41,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Base:
-    """One instant, drawn without light. ids (2H, 2W); all other images (H, W[, 3]); places in metres (world: x_m, y_m, z_m)."""
+    """One instant, drawn without light. ids (2H, 2W); all other images (H, W[, 3]); places in metres (world: x_m, y_m, z_m);
+    ray: world direction with depth_m * ray = place - eye; reach: its length."""
 
     scenery: Scenery
     instant: Instant
@@ -55,6 +58,7 @@ class Base:
     y_m: Reals
     z_m: Reals
     ray: Reals
+    reach: Reals
     texture: Reals
     windows: Reals
 
@@ -76,22 +80,28 @@ def draw_ground(canvas: raster.Canvas, still: Scenery, view: View) -> None:
     """Earth up to the horizon, then every coat and junction within sight, in painting order."""
     down = (canvas.rows[:, 0] - view.camera.cy_px) / view.camera.fy_px * view.turn[2, 1] + view.turn[2, 2]
     canvas.ids[down < -view.eye[2] / FAR_M] = scenery.EARTH  # a level camera: the horizon is a row
+    _paint_coats(canvas, still.coats[:4], view)
     here = view.eye[:2].astype(np.float32)
-    for coat in still.coats[:4]:
-        _paint_coat(canvas, coat, here, view)
     for ground_id, outline in still.areas:
         if np.linalg.norm(outline[:, :2] - here, axis=1).min() < GROUND_SEEN_M:
             raster.paint_area(canvas, outline, view, face_id=ground_id)
-    for coat in still.coats[4:]:
-        _paint_coat(canvas, coat, here, view)
+    _paint_coats(canvas, still.coats[4:], view)
 
 
-def _paint_coat(canvas: raster.Canvas, coat: scenery.Coat, here: Reals, view: View) -> None:
+def _paint_coats(canvas: raster.Canvas, coats: Sequence[scenery.Coat], view: View) -> None:
+    shown = [coat.polygons[_in_sight(coat, view)] for coat in coats]
+    ids = np.repeat([coat.face_id for coat in coats], [len(polygons) for polygons in shown])
+    raster.paint_flat(canvas, np.concatenate(shown), view, ids=ids.tolist())
+
+
+def _in_sight(coat: scenery.Coat, view: View) -> NDArray[np.bool_]:
+    """Which polygons of a coat may be seen: near enough, and inside the wedge of the image's width."""
     seen_m = PAINT_SEEN_M if coat.face_id in (scenery.LINE, scenery.TRACK) else GROUND_SEEN_M
-    offset = coat.centre - here
-    ahead = offset @ view.turn[:2, 2].astype(np.float32) > -coat.reach
-    near = np.linalg.norm(offset, axis=1) - coat.reach < seen_m
-    raster.paint_flat(canvas, coat.polygons[ahead & near], view, face_id=coat.face_id)
+    flat = (coat.centre - view.eye[:2].astype(np.float32)) @ view.turn[:2].astype(np.float32)
+    wedge = np.float32(max(view.camera.cx_px, view.camera.width_px - view.camera.cx_px) / view.camera.fx_px)
+    ahead, aside = flat[:, 2] + 1.5, np.abs(flat[:, 0])
+    inside = (ahead > -coat.reach) & (aside - wedge * np.maximum(ahead, 0) < coat.reach * np.float32(np.hypot(1.0, wedge)))
+    return np.asarray(inside & (np.hypot(ahead, aside) - coat.reach < seen_m))
 
 
 def ray_grid(view: View) -> Reals:
@@ -102,8 +112,9 @@ def ray_grid(view: View) -> Reals:
     return np.asarray(u[None, :, None] * turn[:, 0] + (v[:, None, None] * turn[:, 1] + turn[:, 2]), np.float32)
 
 
-def signal_faces(signal: Signal, state: str | None) -> Faces:
-    """Three lenses on a signal's front; the lit one glows."""
+@lru_cache(maxsize=8)
+def lenses(state: str | None) -> Faces:
+    """Three lenses in a signal's frame; the lit one glows."""
     out = FaceList(cls=f.POLE)
     for colour, z in (("red", 0.40), ("yellow", 0.0), ("green", -0.40)):
         angles = np.arange(8) * np.pi / 4
@@ -111,7 +122,21 @@ def signal_faces(signal: Signal, state: str | None) -> Faces:
         on = colour == state
         shade = LIT[colour] if on else tuple(0.16 * c for c in LIT[colour])
         out.face(ring, shade, glow=f.SIGNAL if on else f.NO_GLOW, bias=3e-3)
-    return placed(out.build(), x_m=signal.x_m, y_m=signal.y_m, heading_rad=signal.facing_rad, z_m=signal.z_m)
+    return out.build()
+
+
+def signal_faces(signal: Signal, state: str | None) -> Faces:
+    """The lenses of a signal in the world."""
+    return placed(lenses(state), x_m=signal.x_m, y_m=signal.y_m, heading_rad=signal.facing_rad, z_m=signal.z_m)
+
+
+@lru_cache(maxsize=1)
+def ground_faces() -> Faces:
+    """One face of the plane z = 0 for each ground id."""
+    flat = FaceList(cls=f.GROUND)
+    for colour, _, material in GROUND:
+        flat.face([(0, 0, 0), (1, 0, 0), (1, 1, 0)], colour, material=material)
+    return flat.build()
 
 
 def moving_faces(still: Scenery, instant: Instant, view: View) -> Faces:
@@ -142,10 +167,7 @@ def draw(still: Scenery, instant: Instant, view: View) -> tuple[raster.Canvas, T
 
 def table_of(seen: Faces, plane: Reals, view: View) -> Table:
     """Ground rows, then three rows a face (leaf masks use all three, other faces the first)."""
-    flat = FaceList(cls=f.GROUND)
-    for colour, _, material in GROUND:
-        flat.face([(0, 0, 0), (1, 0, 0), (1, 1, 0)], colour, material=material)
-    ground = flat.build()
+    ground = ground_faces()
     shade = np.where((seen.material == f.LEAF)[:, None], np.array(LEAF_SHADES, np.float32), np.float32(1.0)).reshape(-1, 1)
     many = lambda values: np.repeat(values, LEAF_LEVELS, axis=0)  # noqa: E731
     return Table(
@@ -169,7 +191,7 @@ def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base
     x, y, z = (ray[..., k] * depth + np.float32(view.eye[k]) for k in range(3))
     material = table.material[ids]
     texture, windows = textures(still, table, ids, material, depth, (x, y, z), seed)
-    return Base(still, instant, view, seed, table, canvas.ids, ids, depth, table.cls[ids], material, x, y, z, ray, texture, windows)
+    return Base(still, instant, view, seed, table, canvas.ids, ids, depth, table.cls[ids], material, x, y, z, ray, np.sqrt(np.einsum("ijk,ijk->ij", ray, ray)), texture, windows)
 
 
 def depth_of(ids: NDArray[np.int32], table: Table, view: View) -> Reals:

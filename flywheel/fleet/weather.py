@@ -24,10 +24,10 @@ def develop(base: Base, condition: Condition, albedo: Reals, sky_share: Reals) -
     light, sun = lighting.light_of(condition), lighting.sun_direction(base, condition)
     skin = surfaces(base, condition, albedo)
     glow = lighting.glow(base, light)
-    heaven = lighting.sky(base, light, condition, sun)
+    heaven = lighting.sky(base, light, condition, sun, sky_share)
     image = skin * illumination(base, condition, light, sun) + glow + sky_share * heaven
     if condition.weather == "rain":
-        image = wet(base, image, heaven)
+        image = wet(base, image)
     image = haze(base, condition, light, image, sky_share)
     image = veil(base, condition, light, image, glow, sun, sky_share)
     return sensor(base, condition, particles(base, condition, light, image), light)
@@ -74,24 +74,30 @@ def snow_cover(base: Base) -> Reals:
     return np.asarray(np.clip(lies + drift * amount * (lies > 0), 0, 0.97), np.float32)
 
 
-def wet(base: Base, image: Reals, heaven: Reals) -> Reals:
+def wet(base: Base, image: Reals) -> Reals:
     """Rain water on the ground mirrors what stands behind it: each column is folded at the foot of the nearest thing above.
 
-    The mirrored share follows Schlick's approximation of Fresnel reflection at water (F0 = 0.02).
+    The mirrored share follows Schlick's approximation of Fresnel reflection at water (F0 = 0.02, raised to 0.05 for the film's roughness).
     """
     import cv2
 
     h, w = base.view.shape
     flat = material_mask(base.material, f.ASPHALT, f.PAINT, f.PAVING) | (base.cls == f.SIDEWALK)
+    top = int(np.flatnonzero(flat.any(axis=1)).min(initial=h))
+    if top == h:
+        return image
     rows = np.arange(h, dtype=np.int32)[:, None]
-    foot = np.maximum.accumulate(np.where(flat | (base.material == f.GRASS), -1, rows), axis=0)
-    source = np.clip(2 * foot - rows + 1, 0, h - 1)
-    mirrored = cv2.blur(np.take_along_axis(image, source[..., None], axis=0), (3, 11))
-    slant = np.abs(base.ray[..., 2]) / np.linalg.norm(base.ray, axis=2)
-    fresnel = 0.02 + 0.98 * (1 - np.clip(slant, 0, 1)) ** 5
-    puddles = np.clip(0.75 + 0.35 * noise.at(base.x_m, base.y_m, cell_m=0.3, kind=8, sigma=4.0, seed=base.seed), 0.3, 1.2)
-    share = (flat * np.clip(fresnel * puddles * 1.05, 0, 0.85))[..., None]
-    return np.asarray(image * (1 - share) + mirrored * share, np.float32)
+    foot = np.maximum.accumulate(np.where(flat | (base.material == f.GRASS), -1, rows), axis=0)[top:]
+    source = np.clip(2 * foot - rows[top:] + 1, 0, h - 1) * w + np.arange(w, dtype=np.int32)
+    mirrored = image.reshape(-1, 3).take(source, axis=0)
+    depth = np.clip((rows[top:] - foot) / np.float32(40), 0, 1)[..., None]
+    mirrored = cv2.blur(mirrored, (3, 9)) * (1 - depth) + cv2.blur(mirrored, (5, 41)) * depth
+    slant = np.abs(base.ray[top:, :, 2]) / base.reach[top:]
+    fresnel = 0.05 + 0.95 * (1 - slant) ** 5
+    puddles = np.clip(0.85 + 0.35 * noise.at(base.x_m[top:], base.y_m[top:], cell_m=0.3, kind=8, sigma=4.0, seed=base.seed), 0.3, 1.3)
+    share = (flat[top:] * np.clip(fresnel * puddles * 1.1, 0, 0.85))[..., None]
+    image[top:] += (mirrored - image[top:]) * share
+    return image
 
 
 def haze(base: Base, condition: Condition, light: Light, image: Reals, sky_share: Reals) -> Reals:
@@ -128,8 +134,7 @@ def veil(base: Base, condition: Condition, light: Light, image: Reals, glow: Rea
     halo = cv2.GaussianBlur(small, (0, 0), 1.3) * near + cv2.GaussianBlur(small, (0, 0), 6.0) * wide
     image = image + cv2.resize(halo, (w, h), interpolation=cv2.INTER_LINEAR)
     if condition.lighting == "low_sun":
-        ray = base.ray / np.linalg.norm(base.ray, axis=2, keepdims=True)
-        apart = np.arccos(np.clip(ray @ sun.astype(np.float32), -1, 1))[..., None]
+        apart = np.arccos(np.clip(base.ray @ sun.astype(np.float32) / base.reach, -1, 1))[..., None]
         image = image + (0.75 * np.exp(-apart / 0.10) + 0.34 * np.exp(-apart / 0.42)) * np.array([1.5, 0.95, 0.45], np.float32)
     return np.asarray(image, np.float32)
 
