@@ -21,9 +21,14 @@ def numbers(text: str) -> list[int]:
     return found
 
 
-def dump_of(*, seed: int, index: int, drives: int, count: int) -> SceneDump:
+def drive_index(*, seed: int, number: int) -> int:
+    """Which drive of a fleet to take: other scripts for every seed, another place for each of up to three drives."""
+    return (7 * seed + 2 * number) % 24
+
+
+def dump_of(*, seed: int, index: int, count: int) -> SceneDump:
     """`count` instants, evenly spread over one drive of the fleet with this seed."""
-    scenes = drive_scenes(seed=seed, index=index, drives=drives)
+    scenes = drive_scenes(seed=seed, index=index, drives=index + 1)
     chosen = [scenes.instants[round((k + 0.5) * (len(scenes.instants) - 1) / count)] for k in range(count)]
     return SceneDump(drive=f"s{seed:04d}-{scenes.stem}", world=scenes.world, instants=tuple(chosen))
 
@@ -33,13 +38,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=numbers, default=numbers("1-60"), help="for example 1-60 or 3,5,9")
-    parser.add_argument("--drives", type=int, default=1, help="drives of each fleet")
+    parser.add_argument("--drives", type=int, default=3, help="drives of each fleet")
     parser.add_argument("--instants", type=int, default=20, help="instants of each drive")
     given = parser.parse_args(arguments)
-    pairs = [(seed, index) for seed in given.seeds for index in range(given.drives)]
+    pairs = [(seed, drive_index(seed=seed, number=number)) for seed in given.seeds for number in range(given.drives)]
     for seed, index in tqdm(pairs, desc="dumping scenes", disable=None):
-        if not list(given.out.glob(f"s{seed:04d}-*{index}.json.gz")):
-            write_dump(dump_of(seed=seed, index=index, drives=given.drives, count=given.instants), given.out)
+        if not (given.out / f"s{seed:04d}-drive-{index:04d}.json.gz").exists():
+            write_dump(dump_of(seed=seed, index=index, count=given.instants), given.out)
 
 
 if __name__ == "__main__":
