@@ -61,12 +61,12 @@ def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: floa
     t_i, lane = stage.pick(10, 13), int(stage.rng.integers(2))
     source = 1 - lane
     rest = (v0 - cutter + 1.2) / brake if brake else 0.0
-    pushes = [Push(t_i - 0.15, t_i - 0.15 + rest, -brake), Push(t_i + rest + 3, t_i + rest + 5, 0.6)] if brake else []
+    pushes = [Push(t_i - 0.05, t_i - 0.05 + rest, -brake), Push(t_i + rest + 3, t_i + rest + 5, 0.6)] if brake else []
     prof = profile(v0, pushes, duration_s=stage.duration_s, smooth_s=0.25)
     s_i = stage.pick(290, 330)
     ego = stage.ego(prof, lane=lane, at=(t_i, s_i))
     hurry = [Push(t_i + 0.3, t_i + 2.3, 0.8)] if brake else []
-    shift, share = max(3.4 * cutter, 28.0), _intrusion_share(stage)
+    shift, share = (2.5 if brake else 3.4) * cutter, _intrusion_share(stage)
     centre = stage.ahead(s_i, gap_m)
     by = stage.place.lane_d_m(lane) - stage.place.lane_d_m(source)
     other = stage.vehicle(

@@ -1,10 +1,22 @@
 """Makes a sample fleet: one MCAP log a drive, and what truly happened in `truth.json`, which is written last."""
 
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
 
-from flywheel.fleet.drive import drive_of, instants, world
-from flywheel.fleet.scene import Instant, World
-from flywheel.types import Condition
+from flywheel.errors import BadData
+from flywheel.fleet.drive import Drive, drive_of, instants, world
+from flywheel.fleet.oracle_rules import is_clear, truth_of
+from flywheel.fleet.scene import Camera, Instant, World
+from flywheel.fleet.workers import run_jobs
+from flywheel.types import Condition, Record
+
+TRUTH, PARTS, ATTEMPTS = "truth.json", ".parts", 12
 
 
 @dataclass(frozen=True)
@@ -21,11 +33,122 @@ class DriveScenes:
     instants: list[Instant]
 
 
+class FleetReport(Record):
+    """What was made: counts of planted and incidental events by scenario, of near misses, and sizes."""
+
+    out: str
+    seed: int
+    drives: int
+    files: int
+    bytes: int
+    events: dict[str, int]
+    near_misses: dict[str, int]
+    root_groups: int
+    seconds: float
+
+
+def clear_drive(*, seed: int, index: int) -> Drive:
+    """The first draw of a drive whose events are clear of every threshold by a margin; BadData if none is."""
+    for attempt in range(ATTEMPTS):
+        drive = drive_of(seed=seed, index=index, attempt=attempt)
+        if is_clear(drive):
+            return drive
+    raise BadData(f"no clear script for drive {index} of seed {seed} in {ATTEMPTS} draws. Choose another seed")
+
+
 def drive_scenes(*, seed: int, index: int, drives: int) -> DriveScenes:
     """The scenes of one drive of a fleet, as `make_fleet` draws them; ValueError for an index outside the fleet."""
     if not 0 <= index < drives:
         raise ValueError(f"drive {index} is not one of {drives}")
-    drive = drive_of(seed=seed, index=index)
+    drive = clear_drive(seed=seed, index=index)
     return DriveScenes(
         drive.stem, drive.slot.vehicle_id, drive.place.name, drive.slot.day, drive.plan.kind, drive.plan.condition, world(drive), instants(drive)
     )  # fmt: skip
+
+
+def make_drive(out: Path, *, seed: int, index: int, camera: bool) -> dict[str, Any]:
+    """Writes one drive's log, then its part of the truth, and gives that part; a part that is there already is kept."""
+    from flywheel.fleet.write import write_drive
+
+    part = out / PARTS / f"{index:04d}-{seed}-{'camera' if camera else 'plain'}.json"
+    if part.is_file():
+        return dict(json.loads(part.read_text()))
+    drive = clear_drive(seed=seed, index=index)
+    write_drive(drive, out, camera=Camera() if camera else None)
+    found = _part(drive)
+    _write(part, found)
+    return found
+
+
+def _part(drive: Drive) -> dict[str, Any]:
+    slot, plan = drive.slot, drive.plan
+    who = {
+        "drive": drive.stem, "vehicle_id": slot.vehicle_id, "place": drive.place.name, "day": slot.day,
+        "condition": plan.condition.name, "kind": plan.kind,
+    }  # fmt: skip
+    events = [
+        {"drive": drive.stem, "scenario": e.scenario, "level": e.level, "t0_ns": drive.t_ns(e.start), "t1_ns": drive.t_ns(e.end), "actors": list(e.actors)}
+        for e in truth_of(drive)
+    ]  # fmt: skip
+    near = [
+        {"drive": drive.stem, "scenario": n.scenario, "t0_ns": drive.t_ns(round(n.t0_s * 100)), "t1_ns": drive.t_ns(round(n.t1_s * 100)), "why": n.why}
+        for n in plan.near
+    ]  # fmt: skip
+    return {"drive": who, "events": events, "near_misses": near}
+
+
+def _write(path: Path, value: Any) -> None:
+    """JSON that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
+    part.replace(path)
+
+
+def _refuse_another(out: Path, *, drives: int, seed: int, camera: bool) -> None:
+    """BadData when the folder holds a fleet that this one would not contain."""
+    path = out / TRUTH
+    if not path.is_file():
+        return
+    there = json.loads(path.read_text())
+    if there["seed"] != seed or there["camera"] != camera or len(there["drives"]) > drives:
+        found = f"seed {there['seed']}, {len(there['drives'])} drives, camera {there['camera']}"
+        raise BadData(f"{out} already holds another fleet ({found}). Choose another folder or remove it")
+
+
+def make_fleet(out: Path, *, drives: int, seed: int, camera: bool = True, workers: int | None = None) -> FleetReport:
+    """Writes `<stem>.mcap` per drive and `truth.json` last; the same seed gives the same bytes, in a longer fleet too.
+
+    Drives are made in `workers` processes (by default one a core, 4 at most). A run that was killed goes on where it stopped.
+    Raises BadData when `out` holds another fleet, ValueError for fewer than one drive.
+    """
+    if drives < 1:
+        raise ValueError("a fleet needs at least one drive")
+    start, out = monotonic(), Path(out)
+    _refuse_another(out, drives=drives, seed=seed, camera=camera)
+    (out / PARTS).mkdir(parents=True, exist_ok=True)
+    count = min(workers or min(len(os.sched_getaffinity(0)), 4), drives)
+    parts = run_jobs(out, indices=range(drives), seed=seed, camera=camera, workers=count)
+    return _finish(out, parts, seed=seed, camera=camera, start=start)
+
+
+def _finish(out: Path, parts: Iterable[dict[str, Any]], *, seed: int, camera: bool, start: float) -> FleetReport:
+    rows = list(parts)
+    truth = {
+        "seed": seed, "camera": camera, "drives": [row["drive"] for row in rows],
+        "events": [event for row in rows for event in row["events"]], "near_misses": [miss for row in rows for miss in row["near_misses"]],
+    }  # fmt: skip
+    _write(out / TRUTH, truth)
+    for part in (out / PARTS).iterdir():
+        part.unlink()
+    (out / PARTS).rmdir()
+    files = [out / f"{row['drive']['drive']}.mcap" for row in rows]
+    return FleetReport(
+        out=str(out), seed=seed, drives=len(rows), files=len(files), bytes=sum(path.stat().st_size for path in files),
+        events=_counts(truth["events"]), near_misses=_counts(truth["near_misses"]),
+        root_groups=len({(d["vehicle_id"], d["day"], d["place"]) for d in truth["drives"]}), seconds=round(monotonic() - start, 3),
+    )  # fmt: skip
+
+
+def _counts(rows: list[dict[str, Any]]) -> dict[str, int]:
+    return dict(sorted(Counter(row["scenario"] for row in rows).items()))

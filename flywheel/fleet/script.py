@@ -6,9 +6,9 @@ from datetime import date, timedelta
 import numpy as np
 
 from flywheel.fleet import acts_place, acts_traffic
+from flywheel.fleet.ambient import condition_of, night_low_visibility
 from flywheel.fleet.road import places
 from flywheel.fleet.stage import Plan, Stage
-from flywheel.fleet.ambient import condition_of, night_low_visibility
 from flywheel.types import Condition, Record
 
 NIGHT = "night_intersection_lane_change"
@@ -79,6 +79,6 @@ def plan_of(slot: Slot, *, seed: int, attempt: int = 0) -> Plan:
     if slot.near:
         return NEAR[slot.act](stage)
     if slot.act == "quiet":
-        return QUIET[slot.index % 12 // 4 % 2](stage)
+        return QUIET[slot.index % len(ROUND) // 6 % 2](stage)
     act, levels = PLANTED[slot.act]
     return act(stage, levels[slot.turn % len(levels)])

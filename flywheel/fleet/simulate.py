@@ -42,6 +42,7 @@ class Mover:
     heading_rad: Array
     speed_mps: Array
     accel_mps2: Array
+    every: int = 1  # the motion is a straight line between every n-th sample
 
     @property
     def size_m(self) -> tuple[float, float, float]:
@@ -148,7 +149,7 @@ def _insert(link: Any, plan: Plan) -> None:
 
 
 def _insert_fellow(link: Any, name: str, fellow: Fellow, s_m: float, plan: Plan) -> None:
-    if not 10.0 < s_m:
+    if not s_m > 10.0:
         return
     link.vehicle.add(name, "main", typeID=fellow.cls, departPos="0")
     x, y, heading = road_of(plan.place).pose(s_m, plan.place.lane_d_m(fellow.lane))
@@ -228,7 +229,7 @@ def _fine(row: Array, samples: int) -> Array:
 def _mover(name: str, cls: ActorClass, row: Array, samples: int) -> Mover:
     fine = _fine(row, samples)
     accel = np.gradient(row[:, 3], STEP_S) if len(row) > 1 else np.zeros(len(row))
-    return Mover(name, cls, *(fine[:, i] for i in range(4)), _fine(np.column_stack([accel] * 4), samples)[:, 0])
+    return Mover(name, cls, *(fine[:, i] for i in range(4)), _fine(np.column_stack([accel] * 4), samples)[:, 0], round(STEP_S * RATE_HZ))
 
 
 def simulate(plan: Plan, *, seed: int, label: str) -> tuple[Mover, ...]:
