@@ -75,7 +75,7 @@ def _cell(key: Key, tally: _Tally, synthetic: int, enough: int) -> CoverageCell:
     hours, events = tally.seconds / 3600, tally.events
     parts = [group.split("|") for group in tally.groups]
     return CoverageCell(
-        scenario=key[0], condition=key[1], exposure_h=round(hours, 6), exposure_km=round(tally.metres / 1000, 6), real_events=events,
+        scenario=key[0], condition=key[1], exposure_h=round(hours, 9), exposure_km=round(tally.metres / 1000, 6), real_events=events,
         synthetic=synthetic, rate_per_h=events / hours if hours else None,
         interval_per_h=garwood(events, exposure=hours) if hours else None,
         rarity=round(rarity(events, exposure=hours), 4) if hours else None,

@@ -45,6 +45,7 @@ def night_intersection_lane_change(drive: Drive, entry: Scenario) -> list[Hit]:
     changed = (np.diff(lanes.index, prepend=lanes.index[:1]) != 0) & (np.diff(lanes.centre_m, prepend=0.0) != 0) & ~clock.broken
     near = _near_junction(lanes, ego.at(clock.t_ns, ego.travelled_m), entry.settings["junction_m"])
     counted = np.flatnonzero(changed & near & _dark_and_dim(drive, clock.t_ns, entry) & (sideways >= least))
-    spans, level = graded([sideways >= least], sideways >= least, clock, min_s=entry.min_duration_s, merge_s=0.0)
+    hold = sideways >= least * entry.exit_ratio
+    spans, level = graded([sideways >= least], hold, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     at = touched(spans, Spans(counted, counted))
     return [Hit(h.t0_ns, h.t1_ns, h.t_peak_ns, -h.peak, h.level) for h in lowest(spans.take(at), level[at], clock, -sideways)]

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from flywheel.mine.prepare import Drive, DriveTables
-from flywheel.tables import rows_table
+from flywheel.tables import conform, rows_table
 
 T0_NS = 1_700_000_000_000_000_000
 CAR = {"length_m": 4.5, "width_m": 1.8, "height_m": 1.5}
@@ -73,28 +74,24 @@ class Build:
             self.lights.append({"drive_id": "d", "t_ns": at_ns(now), "light_id": "a", "state": state, "stop_line_m": stop_line_x_m - front})
         return self
 
-    def _signals(self) -> list[dict[str, Any]]:
-        t, v = self.t, self.speed(self.t)
+    def _signals(self) -> pa.Table:
+        t, v, yaw = self.t, self.speed(self.t), self.yaw(self.t)
         heading, way = self.heading(t), self.travelled(t)
         x = np.concatenate([[0], np.cumsum(np.diff(way) * np.cos(heading[:-1]))])
         y = np.concatenate([[0], np.cumsum(np.diff(way) * np.sin(heading[:-1]))]) + self.sideways(t)
-        series = {
-            "speed_mps": v, "ax_mps2": np.gradient(v, t), "ay_mps2": v * self.yaw(t), "yaw_rate_radps": self.yaw(t), "x_m": x, "y_m": y,
-            "heading_rad": heading, "imu_ax_mps2": np.gradient(v, t), "imu_az_mps2": np.full_like(t, 9.81),
-        }  # fmt: skip
-        rows = [{"drive_id": "d", "t_ns": at_ns(now)} | {k: float(s[i]) for k, s in series.items()} for i, now in enumerate(t)]
-        for i in range(0, len(rows), 10):
-            rows[i]["lat_deg"], rows[i]["lon_deg"] = 48.0, 11.0
-        for i in range(0, len(rows), 100):
-            rows[i].update(self.sky or {})
-        streams = {"ego": ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "x_m", "y_m", "heading_rad"),
-                   "imu": ("imu_ax_mps2", "imu_az_mps2"), "gnss": ("lat_deg", "lon_deg")}  # fmt: skip
-        for stream, (since, until) in self.drop.items():
-            for row in rows:
-                if at_ns(since) < row["t_ns"] < at_ns(until):
-                    for name in streams[stream]:
-                        row.pop(name, None)
-        return [{k: v for k, v in row.items() if k not in self.without} for row in rows]
+        ax, still = np.gradient(v, t), np.zeros_like(t)
+        streams = {
+            "ego": {"speed_mps": v, "ax_mps2": ax, "ay_mps2": v * yaw, "yaw_rate_radps": yaw, "x_m": x, "y_m": y, "heading_rad": heading},
+            "imu": {"imu_ax_mps2": ax, "imu_az_mps2": still + 9.81},
+            "gnss": {"lat_deg": still + 48.0, "lon_deg": still + 11.0},
+            "sky": {name: still + value for name, value in (self.sky or {}).items()},
+        }
+        columns: dict[str, Any] = {"drive_id": ["d"] * len(t), "t_ns": [at_ns(now) for now in t]}
+        for stream, series in streams.items():
+            since, until = self.drop.get(stream, (0.0, 0.0))
+            gone = ((t > since + 1e-6) & (t < until - 1e-6)) | (np.arange(len(t)) % {"gnss": 10, "sky": 100}.get(stream, 1) != 0)
+            columns |= {n: pa.array(np.where(gone, np.nan, s), from_pandas=True) for n, s in series.items() if n not in self.without}
+        return conform("SIGNALS", pa.table(columns))
 
     def _lanes(self) -> list[dict[str, Any]]:
         rows = []
@@ -117,7 +114,7 @@ class Build:
         """The drive's tables, as ingest would have written them."""
         row = {"drive_id": "d", "t0_ns": T0_NS, "t1_ns": at_ns(self.duration_s), "signals": [], "root_group": "v1|2026-11-01|town"}
         return DriveTables(
-            row=row, signals=rows_table("SIGNALS", self._signals()), tracks=rows_table("TRACKS", self.tracks),
+            row=row, signals=self._signals(), tracks=rows_table("TRACKS", self.tracks),
             lights=rows_table("LIGHTS", self.lights), lanes=rows_table("LANES", self._lanes()), frames=rows_table("FRAMES", []),
         )  # fmt: skip
 
