@@ -16,7 +16,7 @@ from pandas.core.internals.managers import BlockManager
 from tests.ingest.make_mcap import jpeg
 
 T0_S = 1557539956.5
-COUNT = 30
+COUNT = 12
 SPEED_MPS = 5.0
 HEADING = 0.6
 CAMERA_DELAY_S = 0.05

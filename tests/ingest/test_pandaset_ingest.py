@@ -109,9 +109,9 @@ def test_a_hostile_pickle_is_refused_by_name_and_never_run(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        ("lidar/poses.json", "29 poses for 30"),
-        ("camera/front_camera/timestamps.json", "29 timestamps"),
-        ("meta/gps.json", "29 fixes"),
+        ("lidar/poses.json", f"{COUNT - 1} poses for {COUNT}"),
+        ("camera/front_camera/timestamps.json", f"{COUNT - 1} timestamps"),
+        ("meta/gps.json", f"{COUNT - 1} fixes"),
         ("camera/front_camera/intrinsics.json", "intrinsics.json"),
     ],
 )  # fmt: skip
