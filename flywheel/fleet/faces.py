@@ -85,7 +85,9 @@ class FaceList:
         full = np.concatenate([corners, np.repeat(corners[-1:], CORNERS - len(corners), axis=0)])
         self.rows.append((full, normal / max(float(np.linalg.norm(normal)), 1e-9), colour, material, glow, bias, tag))
 
-    def prism(self, profile: Sequence[tuple[float, float]], y0: float, y1: float, colour: Sequence[float], *, material: int = PLAIN) -> None:
+    def prism(
+        self, profile: Sequence[tuple[float, float]], y0: float, y1: float, colour: Sequence[float], *, material: int = PLAIN
+    ) -> None:
         """A convex (x, z) outline, counter-clockwise seen from the right (-y), drawn out from y0 (right) to y1 (left)."""
         self.face([(x, y0, z) for x, z in profile], colour, material=material)
         self.face([(x, y1, z) for x, z in reversed(profile)], colour, material=material)

@@ -36,10 +36,22 @@ class Light:
 
 
 LIGHTS: dict[str, Light] = {
-    "day": Light((2.5, 2.35, 2.05), (0.62, 0.72, 0.92), (0.30, 0.30, 0.28), (0.20, 0.42, 0.95), (0.78, 0.92, 1.12), (0, 0.35, 0.0, 1.8, 0, 2.2), 0.0, 0.0, 0.0, 1.25),
-    "dusk": Light((0, 0, 0), (0.34, 0.31, 0.42), (0.14, 0.11, 0.12), (0.10, 0.13, 0.33), (1.05, 0.50, 0.30), (0, 3.2, 0.9, 3.2, 3.5, 2.4), 0.75, 0.35, 0.28, 1.25),
-    "night": Light((0, 0, 0), (0.016, 0.020, 0.034), (0.008, 0.009, 0.014), (0.004, 0.006, 0.016), (0.028, 0.026, 0.036), (0, 6.5, 1.0, 3.4, 6.0, 2.6), 0.5, 1.0, 1.0, 1.5),
-    "low_sun": Light((2.1, 1.25, 0.55), (0.40, 0.36, 0.38), (0.22, 0.17, 0.13), (0.42, 0.42, 0.52), (1.9, 1.15, 0.55), (0, 0.5, 0.0, 1.8, 0, 2.0), 0.0, 0.0, 0.0, 1.2),
+    "day": Light(
+        sun=(2.5, 2.35, 2.05), above=(0.62, 0.72, 0.92), below=(0.30, 0.30, 0.28), zenith=(0.20, 0.42, 0.95), horizon=(0.78, 0.92, 1.12),
+        glow=(0, 0.35, 0.0, 1.8, 0, 2.2), windows=0.0, lamps=0.0, beams=0.0, exposure=1.25,
+    ),
+    "dusk": Light(
+        sun=(0, 0, 0), above=(0.34, 0.31, 0.42), below=(0.14, 0.11, 0.12), zenith=(0.10, 0.13, 0.33), horizon=(1.05, 0.50, 0.30),
+        glow=(0, 3.2, 0.9, 3.2, 3.5, 2.4), windows=0.75, lamps=0.35, beams=0.28, exposure=1.25,
+    ),
+    "night": Light(
+        sun=(0, 0, 0), above=(0.016, 0.020, 0.034), below=(0.008, 0.009, 0.014), zenith=(0.004, 0.006, 0.016), horizon=(0.028, 0.026, 0.036),
+        glow=(0, 6.5, 1.0, 3.4, 6.0, 2.6), windows=0.5, lamps=1.0, beams=1.0, exposure=1.5,
+    ),
+    "low_sun": Light(
+        sun=(2.1, 1.25, 0.55), above=(0.40, 0.36, 0.38), below=(0.22, 0.17, 0.13), zenith=(0.42, 0.42, 0.52), horizon=(1.9, 1.15, 0.55),
+        glow=(0, 0.5, 0.0, 1.8, 0, 2.0), windows=0.0, lamps=0.0, beams=0.0, exposure=1.2,
+    ),
 }  # fmt: skip
 OVERCAST: dict[str, tuple[RGB, RGB, RGB]] = {  # above, zenith, horizon under a closed sky, per unit of the lighting's brightness
     "fog": ((1.05, 1.08, 1.12), (0.62, 0.64, 0.66), (0.62, 0.64, 0.66)),
@@ -96,7 +108,9 @@ def albedo(base: Base) -> tuple[Reals, Reals]:
 
 def irradiance(base: Base, light: Light, sun: NDArray[np.float64]) -> Reals:
     """Sun and sky light on every face (H, W, 3), without shadows on the ground."""
-    normal = np.where((base.table.material == f.LEAF)[:, None], base.table.normal * 0.75 + np.array([0, 0, 0.6], np.float32), base.table.normal)
+    normal = np.where(
+        (base.table.material == f.LEAF)[:, None], base.table.normal * 0.75 + np.array([0, 0, 0.6], np.float32), base.table.normal
+    )
     up = np.clip(normal[:, 2:] * 0.5 + 0.5, 0, 1)
     rows = up * np.array(light.above) + (1 - up) * np.array(light.below)
     rows = rows + np.clip(normal @ sun, 0, 1)[:, None] * np.array(light.sun)
@@ -106,8 +120,6 @@ def irradiance(base: Base, light: Light, sun: NDArray[np.float64]) -> Reals:
 
 def shadows(base: Base, sun: NDArray[np.float64], *, cast: bool) -> tuple[Reals, Reals]:
     """Contact darkness and cast shadow on the ground, both (H, W) in 0..1: 1 is full shadow."""
-    import cv2
-
     h, w = base.view.shape
     contact, far = np.zeros((h * 2, w * 2), np.uint8), np.zeros((h * 2, w * 2), np.uint8)
     slide = -sun[:2] / max(float(sun[2]), 0.05)

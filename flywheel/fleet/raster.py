@@ -166,11 +166,20 @@ def paint_faces(canvas: Canvas, faces: Faces, view: View, *, first_id: int, stam
         if shapes[k] is not None:
             mask = _mask(shapes[k], places[k], stamps[faces.stamp[k]] if faces.stamp[k] >= 0 else None)
             _merge(canvas, mask, places[k], pulled[k], first_id + LEAF_LEVELS * k, stamped=faces.stamp[k] >= 0)
-    for group in np.unique(faces.group[faces.group >= 0]).tolist():
-        members = [k for k in np.flatnonzero(faces.group == group).tolist() if shapes[k] is not None]
-        if members:
-            _paint_group(canvas, [shapes[k] for k in members], bounds[members], coefficients[members], [first_id + LEAF_LEVELS * k for k in members])
+    for members in _groups(faces.group, shapes):
+        _paint_group(
+            canvas, [shapes[k] for k in members], bounds[members], coefficients[members], [first_id + LEAF_LEVELS * k for k in members]
+        )
     return coefficients
+
+
+def _groups(group: NDArray[np.int32], shapes: list[Any]) -> list[list[int]]:
+    """The visible faces of each group, in the order given."""
+    found: dict[int, list[int]] = {}
+    for k, number in enumerate(group.tolist()):
+        if number >= 0 and shapes[k] is not None:
+            found.setdefault(number, []).append(k)
+    return list(found.values())
 
 
 def _paint_group(canvas: Canvas, shapes: list[Any], bounds: NDArray[np.int32], coefficients: Reals, ids: list[int]) -> None:

@@ -19,8 +19,21 @@ from flywheel.fleet.raster import FAR_M, optical_axes
 from flywheel.fleet.scene import Camera, Instant, World
 from flywheel.types import Condition
 
-CLASSES: tuple[str, ...] = ("sky", "road", "marking", "sidewalk", "ground", "building", "vegetation", "vehicle", "pedestrian", "cyclist", "pole")
+CLASSES: tuple[str, ...] = (
+    "sky",
+    "road",
+    "marking",
+    "sidewalk",
+    "ground",
+    "building",
+    "vegetation",
+    "vehicle",
+    "pedestrian",
+    "cyclist",
+    "pole",
+)
 SKY_DEPTH_M = FAR_M
+FRONT = Camera()
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,21 @@ class Rendered:
     segmentation: NDArray[np.uint8]
 
 
-def render(world: World, instant: Instant, condition: Condition, *, camera: Camera = Camera(), seed: int = 0) -> Rendered:
+def render(world: World, instant: Instant, condition: Condition, *, camera: Camera = FRONT, seed: int = 0) -> Rendered:
     """One picture with its depth and classes. Same arguments, same bytes; keep the seed fixed within a drive."""
     return render_many(world, instant, (condition,), camera=camera, seed=seed)[0]
 
 
-def render_many(world: World, instant: Instant, conditions: Sequence[Condition], *, camera: Camera = Camera(), seed: int = 0) -> list[Rendered]:
+def render_many(
+    world: World, instant: Instant, conditions: Sequence[Condition], *, camera: Camera = FRONT, seed: int = 0
+) -> list[Rendered]:
     """The same instant under several conditions; geometry, textures and road users are drawn once and shared."""
     base = surface.base_pass(world, instant, camera, seed)
     albedo, sky_share = lighting.albedo(base)
     return [Rendered(weather.develop(base, condition, albedo, sky_share), base.depth_m, base.cls) for condition in conditions]
 
 
-def camera_frame(camera: Camera = Camera()) -> dict[str, float]:
+def camera_frame(camera: Camera = FRONT) -> dict[str, float]:
     """The calibration columns of FRAMES: intrinsics, place in the ego frame, quaternion of the optical axes in ego axes."""
     w, x, y, z = quaternion(optical_axes(camera))
     return {

@@ -8,21 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
-from flywheel.fleet.faces import FaceList, Faces, Reals, joined, placed, unit
+from flywheel.fleet.faces import FaceList, Faces, Reals, grouped, joined, placed, unit
 from flywheel.fleet.scene import Area, Block, Marking, Point, Post, Signal, Strip, World
 
 # Ground ids in painting order; 0 is the sky. All share the plane z = 0.
 EARTH, KERB, WALK, TARMAC, TRACK, JUNCTION, LINE = range(1, 8)
 GROUND_IDS = 8
+STILL_GROUP = 1 << 20  # groups below belong to road users
 DASH_M, GAP_M = 3.0, 6.0
 KERB_M = 0.18
-FACADES = ((0.62, 0.44, 0.36), (0.74, 0.69, 0.60), (0.58, 0.57, 0.55), (0.80, 0.77, 0.71), (0.66, 0.55, 0.43), (0.50, 0.53, 0.57), (0.55, 0.36, 0.30))
+FACADES = (
+    (0.62, 0.44, 0.36),
+    (0.74, 0.69, 0.60),
+    (0.58, 0.57, 0.55),
+    (0.80, 0.77, 0.71),
+    (0.66, 0.55, 0.43),
+    (0.50, 0.53, 0.57),
+    (0.55, 0.36, 0.30),
+)
 ROOFS = ((0.42, 0.27, 0.22), (0.33, 0.33, 0.35), (0.45, 0.42, 0.40))
 
 
 @dataclass(frozen=True)
 class Coat:
-    """Convex ground polygons (N, K, 3) of one id, with centre (N, 2) and reach (N,) for quick culling."""
+    """Convex ground polygons (N, 4, 3) of one id, with centre (N, 2) and reach (N,) for quick culling."""
 
     face_id: int
     polygons: Reals
@@ -48,10 +57,10 @@ class Scenery:
 
 
 def coat(face_id: int, polygons: Sequence[Reals]) -> Coat:
-    """Ground polygons with their culling circles."""
-    stack = np.array(polygons, np.float32).reshape(len(polygons), -1, 2)
-    centre = stack.mean(axis=1) if len(stack) else np.zeros((0, 2), np.float32)
-    reach = np.linalg.norm(stack - centre[:, None], axis=2).max(axis=1) if len(stack) else np.zeros(0, np.float32)
+    """Four-cornered ground polygons with their culling circles."""
+    stack = np.array(polygons, np.float32).reshape(-1, 4, 2)
+    centre = stack.mean(axis=1)
+    reach = np.linalg.norm(stack - centre[:, None], axis=2).max(axis=1)
     lifted = np.concatenate([stack, np.zeros((*stack.shape[:2], 1), np.float32)], axis=2)
     return Coat(face_id, lifted, centre.astype(np.float32), reach.astype(np.float32))
 
@@ -173,7 +182,9 @@ def street_lamp(post: Post, lanes: Sequence[Strip]) -> tuple[Faces, tuple[float,
     out.box((0.0, -0.05, h - 0.1), (arm, 0.05, h), grey)
     out.box((arm - 0.2, -0.16, h - 0.06), (arm + 0.6, 0.16, h + 0.1), (0.5, 0.5, 0.52))
     low = h - 0.08
-    out.face([(arm - 0.2, -0.16, low), (arm - 0.2, 0.16, low), (arm + 0.6, 0.16, low), (arm + 0.6, -0.16, low)], (1.0, 0.84, 0.58), glow=f.LAMP)
+    out.face(
+        [(arm - 0.2, -0.16, low), (arm - 0.2, 0.16, low), (arm + 0.6, 0.16, low), (arm + 0.6, -0.16, low)], (1.0, 0.84, 0.58), glow=f.LAMP
+    )
     for y, sign in ((-0.17, 1), (0.17, -1)):
         edge = [(arm - 0.2, y, low - 0.04), (arm + 0.6, y, low - 0.04), (arm + 0.6, y, low + 0.06), (arm - 0.2, y, low + 0.06)]
         out.face(edge[::sign], (1.0, 0.84, 0.58), glow=f.LAMP)
@@ -187,7 +198,9 @@ def signal_mast(signal: Signal, lanes: Sequence[Strip]) -> Faces:
     out, dark, z = FaceList(cls=f.POLE), (0.10, 0.11, 0.10), signal.z_m
     out.box((-0.18, -0.24, z - 0.65), (0.16, 0.24, z + 0.65), dark)
     right = np.array([math.sin(signal.facing_rad), -math.cos(signal.facing_rad)])
-    steps = [float(d) for d in np.arange(0.0, 14.0, 1.0) if lane_gap((signal.x_m + d * right[0], signal.y_m + d * right[1]), lanes)[0] > 0.2]
+    steps = [
+        float(d) for d in np.arange(0.0, 14.0, 1.0) if lane_gap((signal.x_m + d * right[0], signal.y_m + d * right[1]), lanes)[0] > 0.2
+    ]
     off = -(steps[0] if steps else 6.0)
     grey = (0.38, 0.40, 0.41)
     out.taper((-0.1 + 0.25, off - 0.09, 0), (0.1 + 0.25, off + 0.09, z + 0.5), (0.18, 0.32), (off - 0.06, off + 0.06), grey)
@@ -216,7 +229,8 @@ def prepare(world: World) -> Scenery:
     lamps = [street_lamp(post, world.lanes) for post in world.posts if post.kind == "lamp"]
     trees = tuple(post for post in world.posts if post.kind == "tree")
     parts = [building(block, tag=i) for i, block in enumerate(world.blocks)]
-    parts += [faces for faces, _ in lamps] + [tree_trunk(tree) for tree in trees] + [signal_mast(s, world.lanes) for s in world.signals]
+    slim = [faces for faces, _ in lamps] + [tree_trunk(tree) for tree in trees] + [signal_mast(s, world.lanes) for s in world.signals]
+    parts += [grouped(faces, STILL_GROUP + k) for k, faces in enumerate(slim)]
     still = joined(parts)
     centre = still.verts.mean(axis=1) if len(still) else np.zeros((0, 3), np.float32)
     areas = tuple((JUNCTION, _lifted(area)) for area in world.junctions if len(area.outline) >= 3)
@@ -224,9 +238,13 @@ def prepare(world: World) -> Scenery:
         world=world, coats=ground_coats(world) + paint_coats(world), areas=areas, faces=still, centre=centre,
         reach=np.linalg.norm(still.verts - centre[:, None], axis=2).max(axis=1) if len(still) else np.zeros(0, np.float32),
         lamps=np.array([place for _, place in lamps], np.float32).reshape(-1, 3), trees=trees,
-        feet=foot_prints([(b.x_m, b.y_m, b.heading_rad, b.length_m, b.width_m) for b in world.blocks] + [(*_stem(post),) for post in world.posts]),
+        feet=foot_prints([_foot(block) for block in world.blocks] + [_stem(post) for post in world.posts]),
         tops_m=np.array([b.height_m for b in world.blocks] + [p.height_m for p in world.posts], np.float32),
     )  # fmt: skip
+
+
+def _foot(block: Block) -> tuple[float, float, float, float, float]:
+    return block.x_m, block.y_m, block.heading_rad, block.length_m, block.width_m
 
 
 def _stem(post: Post) -> tuple[float, float, float, float, float]:

@@ -1,7 +1,5 @@
 """Image formation: light on the base pass, then weather between scene and lens, then the sensor."""
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +7,8 @@ from flywheel.fleet import faces as f
 from flywheel.fleet import lighting, noise
 from flywheel.fleet.faces import Bytes, Reals, hashed
 from flywheel.fleet.lighting import Light
-from flywheel.fleet.surface import Base, material_mask
+from flywheel.fleet.surface import Base
+from flywheel.fleet.texture import material_mask
 from flywheel.types import Condition
 
 # Extinction per metre; the distance at which 5% contrast is left (Koschmieder) is 3 / beta.

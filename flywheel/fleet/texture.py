@@ -1,0 +1,77 @@
+"""What stands on surfaces: grain and patches anchored in the world, pavement slabs, windows of facades."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.fleet import faces as f
+from flywheel.fleet import noise
+from flywheel.fleet.faces import Bytes, Reals
+from flywheel.fleet.scenery import Scenery
+
+Place = tuple[Reals, Reals, Reals]
+
+
+def textures(
+    still: Scenery, tag: NDArray[np.int32], normals: Reals, ids: NDArray[np.int32], material: Bytes, depth: Reals, place: Place, seed: int
+) -> tuple[Reals, Reals]:  # fmt: skip
+    """Colour factors (H, W, 3) anchored in the world, and (H, W) how much of a pixel is window glass of a lit room."""
+    x, y, _ = place
+    flat = material_mask(material, f.ASPHALT, f.PAVING, f.GRASS, f.PAINT)
+    close = np.exp(depth * np.float32(-1 / 14.0))
+    grain = noise.at(x, y, cell_m=0.035, kind=1, sigma=0.6, seed=seed) * close
+    patch = noise.at(x, y, cell_m=0.45, kind=2, sigma=3.0, seed=seed) * np.exp(depth * np.float32(-1 / 60.0))
+    strength = np.array([0.0, 0.11, 0.10, 0.09, 0.22, 0.03, 0.12, 0.0, 0.0, 0.08], np.float32)[material]
+    factor = 1.0 + strength * np.where(flat, grain + patch * 0.6, grain * 0.7)
+    factor *= 1.0 - slabs(x, y, depth) * (material == f.PAVING)
+    image = np.repeat(np.maximum(factor, 0.3)[..., None], 3, axis=2).astype(np.float32)
+    windows = np.zeros(ids.shape, np.float32)
+    if (material == f.FACADE).any():
+        _windows(still, tag, normals, ids, material == f.FACADE, depth, place, image, windows)
+    return image, windows
+
+
+def material_mask(material: Bytes, *kinds: int) -> NDArray[np.bool_]:
+    """Where the material is one of several kinds."""
+    wanted = np.zeros(16, bool)
+    wanted[list(kinds)] = True
+    return wanted[material]
+
+
+def slabs(x: Reals, y: Reals, depth: Reals) -> Reals:
+    """Joints between pavement slabs of 0.8 m, fading with distance."""
+    edge = np.minimum(np.abs(x / 0.8 - np.rint(x / 0.8)), np.abs(y / 0.8 - np.rint(y / 0.8))) * 0.8
+    return np.asarray((edge < 0.02 + depth * 0.002) * 0.25 * np.exp(depth * np.float32(-1 / 12.0)), np.float32)
+
+
+def _windows(
+    still: Scenery, tag: NDArray[np.int32], normals: Reals, ids: NDArray[np.int32], where: NDArray[np.bool_],
+    depth: Reals, place: Place, image: Reals, windows: Reals,
+) -> None:  # fmt: skip
+    """Write glass, sills and floor bands of facades into the texture, and lit rooms into windows."""
+    blocks = still.world.blocks
+    about = np.array([[b.x_m, b.y_m, b.height_m if b.height_m > 9.5 else b.height_m * 0.68, b.seed % 65521] for b in blocks], np.float32)
+    face = ids[where]
+    block, normal, z = about[tag[face]], normals[face], place[2][where]
+    along = (place[0][where] - block[:, 0]) * -normal[:, 1] + (place[1][where] - block[:, 1]) * normal[:, 0]
+    kind = block[:, 3] % 5
+    storey, pitch = 3.1 + 0.1 * kind, 2.2 + 0.45 * kind
+    soft = np.maximum(depth[where] * np.float32(1 / 260), 0.01)
+    floor, column = np.floor((z - 0.4) / storey), np.floor(along / pitch)
+    v, u = (z - 0.4) - floor * storey, along - column * pitch
+    ground_floor = floor <= 0
+    margin = np.where(ground_floor, 0.25, pitch * 0.24)
+    wide = _between(u, margin, pitch - margin, soft)
+    tall = _between(v, np.where(ground_floor, 0.5, 0.9), np.where(ground_floor, 2.6, 2.45), soft)
+    glass = wide * tall * ((floor + 1) * storey < block[:, 2] + 0.3)
+    rim = _between(v, storey - 0.22, storey + 0.1, soft) * 0.16 + (z > block[:, 2] - 0.55) * -0.18
+    cell = (column * 7.31 + floor * 3.17 + block[:, 3] * 0.61 + normal[:, 0] * 1.7) * 12.9898
+    chance = np.sin(cell) * 43758.547
+    chance -= np.floor(chance)
+    dark = np.array([0.20, 0.25, 0.31], np.float32) * (0.7 + 0.8 * chance[:, None])
+    image[where] = image[where] * (1.0 - rim[:, None]) * (1 - glass[:, None]) + glass[:, None] * dark
+    windows[where] = glass * (chance < np.where(ground_floor, 0.5, 0.33)) * (0.55 + 0.9 * chance)
+
+
+def _between(value: Reals, low: Reals | float, high: Reals | float, soft: Reals) -> Reals:
+    """1 inside [low, high], falling to 0 over a pixel's width."""
+    return np.asarray(np.clip((value - low) / soft + 0.5, 0, 1) * np.clip((high - value) / soft + 0.5, 0, 1), np.float32)
