@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from flywheel.errors import BadData, BadTransport, MissingExtra
-from flywheel.generate.gates import Scores, score_batch
+from flywheel.generate.gates import Sample, Scores, score_batch
 from flywheel.generate.images import Boxes, Rgb, downsized, encode_png, read_rgb
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import GenerateInput, Generator, Output, Refused
@@ -97,7 +97,9 @@ def _check_generator(plan: Plan, requests: Sequence[VariationRequest], generator
 def _run_chunk(store: Store, plan: Plan, part: Sequence[VariationRequest], generator: Generator, boxes: Boxes) -> list[Row]:
     began = time.monotonic()
     width = plan.generator.parameters.get("width_px")
-    items: list[Item] = [(request, _parent(store, request, int(width) if width else None)) for request in part]
+    first = {request.parent_sha256: request for request in part}
+    parents = {sha256: _parent(store, request, int(width) if width else None) for sha256, request in first.items()}
+    items: list[Item] = [(request, parents[request.parent_sha256]) for request in part]
     outputs = _draw(items, generator)
     scores = _score(items, outputs, boxes)
     seconds = round((time.monotonic() - began) / len(part), 3)
@@ -163,7 +165,7 @@ def _checked(output: Output | str, parent: Rgb) -> Rgb | str:
 def _score(items: Sequence[Item], outputs: Sequence[Rgb | str], boxes: Boxes) -> list[Scores | None]:
     """Gate scores for the items that gave an image, None for the others."""
     drawn = [
-        (parent.rgb, output, request.source, request.target, boxes.of(request, scale=parent.scale))
+        Sample(parent.rgb, output, request.source, request.target, boxes.of(request, scale=parent.scale))
         for (request, parent), output in zip(items, outputs, strict=True)
         if isinstance(parent, Parent) and not isinstance(output, str)
     ]

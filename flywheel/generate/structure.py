@@ -1,4 +1,4 @@
-"""Is it still the same scene: edges and gradient directions, compared so that darkness and weather do not count as change."""
+"""Is it still the same scene, and is it untorn: outlines compared so that darkness and weather do not count as change."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,8 +12,10 @@ from flywheel.geometry import ImageBox
 Rgb = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 LOCAL_SIGMA_PX, NOISE_LEVEL = 6.0, 3.0
+SMOOTH_SIGMA_PX, GRADIENT_FLOOR = 0.7, 0.02
 EDGE_SHARE, TOLERANCE_PX = 0.10, 1
-BOX_MIN_PX, BOX_PAD_PX, BOXES_MAX = 8, 2, 8
+BOX_MIN_PX, BOX_MIN_AREA_PX2, BOX_PAD_PX, BOXES_MAX = 6, 144, 2, 8
+BANDS, PEAK_MIN, PEAK_RATIO, NEAR_PX = 6, 12.0, 1.3, 3
 
 
 class Outline:
@@ -22,7 +24,8 @@ class Outline:
     def __init__(self, rgb: Rgb) -> None:
         cv2 = require("cv2", extra="generate")
         plane = _local_contrast(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2)
-        smooth = cv2.GaussianBlur(plane, (0, 0), 1.0)
+        self.plane = plane
+        smooth = cv2.GaussianBlur(plane, (0, 0), SMOOTH_SIGMA_PX)
         self.gx: Plane = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3) / 8
         self.gy: Plane = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3) / 8
         self.length: Plane = np.hypot(self.gx, self.gy)
@@ -72,8 +75,7 @@ def gradient_agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]
     """
     weight = source.length**2 * mask
     dot = source.gx * output.gx + source.gy * output.gy
-    floor = 0.02
-    cosine2 = dot**2 / ((source.length**2 + floor**2) * (output.length**2 + floor**2))
+    cosine2 = dot**2 / ((source.length**2 + GRADIENT_FLOOR**2) * (output.length**2 + GRADIENT_FLOOR**2))
     return 2 * float((weight * cosine2).sum() / max(float(weight.sum()), 1e-9)) - 1
 
 
@@ -84,16 +86,16 @@ def agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> floa
 
 
 def structure(source: Rgb, output: Rgb, boxes: Sequence[ImageBox]) -> float:
-    """How far the output shows the same scene, in 0..1: the mean of the whole image and its nearest objects.
+    """How far the output shows the same scene, in 0..1: the agreement of the whole image, or of its worst object if lower.
 
+    So one lost or swapped road user is enough to fail. Inside objects only gradients count: few pixels make few edges.
     Images of different size score 0.
     """
     if source.shape != output.shape:
         return 0.0
     one, two = Outline(source), Outline(output)
-    overall = agreement(one, two, np.ones(source.shape[:2], np.bool_))
-    inside = [agreement(one, two, mask) for mask in box_masks(boxes, shape=source.shape[:2])]
-    return overall if not inside else (overall + float(np.mean(inside))) / 2
+    inside = [gradient_agreement(one, two, mask) for mask in box_masks(boxes, shape=source.shape[:2])]
+    return max(min([agreement(one, two, np.ones(source.shape[:2], np.bool_)), *inside]), 0.0)
 
 
 def box_masks(boxes: Sequence[ImageBox], *, shape: tuple[int, ...]) -> list[NDArray[np.bool_]]:
@@ -102,8 +104,33 @@ def box_masks(boxes: Sequence[ImageBox], *, shape: tuple[int, ...]) -> list[NDAr
     for box in boxes:
         x0, y0 = int(box.x0_px), int(box.y0_px)
         x1, y1 = int(np.ceil(box.x1_px)), int(np.ceil(box.y1_px))
-        if min(x1 - x0, y1 - y0) >= BOX_MIN_PX:
+        if min(x1 - x0, y1 - y0) >= BOX_MIN_PX and (x1 - x0) * (y1 - y0) >= BOX_MIN_AREA_PX2:
             mask = np.zeros(shape[:2], np.bool_)
             mask[max(y0 - BOX_PAD_PX, 0) : y1 + BOX_PAD_PX, max(x0 - BOX_PAD_PX, 0) : x1 + BOX_PAD_PX] = True
             found.append(mask)
     return found[:BOXES_MAX]
+
+
+def displaced_bands(source: Rgb, output: Rgb) -> int:
+    """How many of the horizontal and vertical bands show the source's content moved aside: 0 in an untorn image.
+
+    Phase correlation (Kuglin and Hines 1975) of local contrast: a band counts when a shift of more than `NEAR_PX`
+    explains it clearly better than no shift.
+    """
+    one, two = Outline(source).plane, Outline(output).plane
+    pairs = (pair for axis in (0, 1) for pair in zip(np.array_split(one, BANDS, axis), np.array_split(two, BANDS, axis), strict=True))
+    return sum(_displaced(was, now) for was, now in pairs)
+
+
+def _displaced(was: Plane, now: Plane) -> bool:
+    cross = np.fft.rfft2(was - was.mean()) * np.conj(np.fft.rfft2(now - now.mean()))
+    strength = np.abs(cross)
+    if strength.max() < 1e-6:
+        return False
+    peaks = np.fft.irfft2(cross / (strength + 1e-3 * strength.max()), was.shape)
+    peaks /= np.sqrt((peaks**2).mean())
+    near = np.ix_(*(np.arange(-NEAR_PX, NEAR_PX + 1) % size for size in peaks.shape))
+    still = max(float(peaks[near].max()), 1.0)
+    peaks[near] = 0.0
+    moved = float(peaks.max())
+    return moved > PEAK_MIN and moved > PEAK_RATIO * still

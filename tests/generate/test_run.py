@@ -19,7 +19,7 @@ from flywheel.types import sha256_hex
 Rows = list[dict[str, object]]
 
 
-def _plan(store: Store, generator: Darkening, budget: int = 8) -> Plan:
+def _plan(store: Store, generator: Darkening, budget: int = 4) -> Plan:
     return plan_batch(store, BATCH, generator=generator.info, budget=budget)
 
 
@@ -36,7 +36,7 @@ class Killed(BaseException):
 class DiesAfter(Darkening):
     """Draws `lives` items, then the process is killed in the middle of a chunk."""
 
-    lives = 4
+    lives = 2
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         if self.drawn >= self.lives:
@@ -48,7 +48,7 @@ def test_run_draws_marks_and_records(store: Store) -> None:
     generator = Darkening()
     plan = _plan(store, generator)
     report = run_plan(store, plan, generator)
-    assert (report.planned, report.done, report.failed, report.skipped) == (8, 8, 0, 0)
+    assert (report.planned, report.done, report.failed, report.skipped) == (4, 4, 0, 0)
     rows = read_table(store, "VARIATIONS", batch_id=BATCH).to_pylist()
     assert {row["variation_id"] for row in rows} == {r.variation_id for r in plan.requests}
     for row in rows:
@@ -65,15 +65,15 @@ def test_run_draws_marks_and_records(store: Store) -> None:
 def test_a_killed_run_goes_on_and_ends_equal(store: Store, tmp_path_factory: pytest.TempPathFactory) -> None:
     plan = _plan(store, Darkening())
     with pytest.raises(Killed):
-        run_plan(store, plan, DiesAfter())
-    assert len(_rows(store)) == 4
+        run_plan(store, plan, DiesAfter(), chunk=2)
+    assert len(_rows(store)) == 2
     rest = Darkening()
-    report = run_plan(store, plan, rest)
-    assert (report.done, report.skipped, rest.drawn) == (4, 4, 4)
+    report = run_plan(store, plan, rest, chunk=2)
+    assert (report.done, report.skipped, rest.drawn) == (2, 2, 2)
     resumed = _rows(store), sorted(store.list("media/"))
     for key in store.list("tables/VARIATIONS/"):
         store.delete(key)
-    run_plan(store, plan, Darkening())
+    run_plan(store, plan, Darkening(), chunk=2)
     assert (_rows(store), sorted(store.list("media/"))) == resumed
 
 
@@ -84,7 +84,7 @@ def test_a_rerun_writes_no_object(store: Store) -> None:
     before = {key: store.get(key) for key in store.list()}
     again = Darkening()
     report = run_plan(store, plan_batch(store, BATCH, generator=generator.info), again, chunk=3)
-    assert (report.done, report.skipped, again.drawn) == (0, 8, 0)
+    assert (report.done, report.skipped, again.drawn) == (0, 4, 0)
     assert {key: store.get(key) for key in store.list()} == before
 
 
@@ -104,7 +104,7 @@ def test_one_failing_item_never_stops_the_batch(store: Store) -> None:
     bad = plan.requests[1].target_condition
     count = sum(r.target_condition == bad for r in plan.requests)
     report = run_plan(store, plan, Darkening(fail_on=bad))
-    assert (report.done, report.failed, report.reasons) == (8 - count, count, {"RuntimeError: out of paint": count})
+    assert (report.done, report.failed, report.reasons) == (4 - count, count, {"RuntimeError: out of paint": count})
     failed = [row for row in _rows(store) if row["status"] == "failed"]
     assert {row["target_condition"] for row in failed} == {bad}
     assert all(row["output_sha256"] is None and row["score_integrity"] is None for row in failed)
@@ -120,8 +120,8 @@ class Odd(Darkening):
 
 
 def test_refusals_and_wrong_sizes_are_reasons(store: Store) -> None:
-    plan = _plan(store, Darkening(), budget=24)
-    report = run_plan(store, plan, Odd(), chunk=8)
+    plan = _plan(store, Darkening(), budget=13)
+    report = run_plan(store, plan, Odd(), chunk=13)
     nights = sum(r.target.lighting == "night" for r in plan.requests)
     assert report.reasons["refused: blocked by its checker"] == nights > 0
     assert sum(n for reason, n in report.reasons.items() if "expected (90, 160, 3)" in reason) > 0
@@ -148,7 +148,7 @@ def test_another_generator_may_not_draw_the_plan(store: Store) -> None:
         run_plan(store, plan, Darkening(revision="2"))
     assert _rows(store) == []
     run_plan(store, plan, Darkening())
-    assert run_plan(store, plan, Darkening(revision="2")).skipped == 8, "nothing left to draw: any generator will do"
+    assert run_plan(store, plan, Darkening(revision="2")).skipped == 4, "nothing left to draw: any generator will do"
 
 
 class Uninstalled(Darkening):
