@@ -1,9 +1,12 @@
 """Scripts made by the place: pedestrians, the light, the intersection at night, the curve; and sensors that fall silent."""
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 
 from flywheel.ego import FRONT_M
-from flywheel.fleet.motion import Profile, Push, profile, straight
+from flywheel.fleet.motion import Push, profile, straight
 from flywheel.fleet.scene import LightState
 from flywheel.fleet.stage import Dropout, NearMiss, Plan, Scripted, Stage
 
@@ -34,12 +37,9 @@ def _walker(stage: Stage, *, s_m: float, lane_d_m: float, t_c: float, stop_d_m: 
     prof = profile(0.0, pushes, duration_s=stage.duration_s)
     x, y, heading = stage.road.pose(s_m, lane_d_m)
     way_c = prof.way_at(t_go) + WALK_MPS * (t_c - t_go)
-    return Scripted("walker", "pedestrian", _through(prof, float(x), float(y), float(heading) + np.pi / 2, way_c))
-
-
-def _through(prof: Profile, x: float, y: float, heading: float, way_m: float):  # type: ignore[no-untyped-def]
-    back = (x - way_m * np.cos(heading), y - way_m * np.sin(heading))
-    return straight(prof, x_m=back[0], y_m=back[1], heading_rad=heading, t0_s=0.0)
+    course = float(heading) + np.pi / 2
+    start = (float(x) - way_c * np.cos(course), float(y) - way_c * np.sin(course))
+    return Scripted("walker", "pedestrian", straight(prof, x_m=start[0], y_m=start[1], heading_rad=course, t0_s=0.0))
 
 
 def _crossing(stage: Stage, *, arrival: float, decel: float, why: tuple[str, ...]) -> Plan:
@@ -55,9 +55,7 @@ def _crossing(stage: Stage, *, arrival: float, decel: float, why: tuple[str, ...
     walker = _walker(stage, s_m=s_walk, lane_d_m=lane_d, t_c=t_c, stop_d_m=-stage.place.sidewalk_d_m)
     near = tuple(NearMiss(scenario="pedestrian_crossing", t0_s=t_c - 1, t1_s=t_c + 1, why=text) for text in why)
     kind = "near_pedestrian_crossing" if why else "pedestrian_crossing"
-    return Plan(
-        kind, stage.place, stage.condition, stage.duration_s, ego, actors=(walker,), near=near, oncoming=False, clear_s_m=(s_walk,)
-    )  # fmt: skip
+    return replace(stage.plan(kind, ego), actors=(walker,), near=near, oncoming=False, clear_s_m=(s_walk,))
 
 
 def _kerb(stage: Stage) -> Plan:
@@ -67,9 +65,7 @@ def _kerb(stage: Stage) -> Plan:
     kerb_d = -(stage.place.kerb_m + 1.2)
     walker = _walker(stage, s_m=s_p + FRONT_M + 6.0, lane_d_m=kerb_d, t_c=t_p - 2.5, stop_d_m=kerb_d)
     near = NearMiss(scenario="pedestrian_crossing", t0_s=t_p - 3, t1_s=t_p + 1, why="the pedestrian stops at the kerb, outside the lane")
-    return Plan(
-        "near_pedestrian_crossing", stage.place, stage.condition, stage.duration_s, ego, actors=(walker,), near=(near,), clear_s_m=(s_p + 9.7,)
-    )  # fmt: skip
+    return replace(stage.plan("near_pedestrian_crossing", ego), actors=(walker,), near=(near,), clear_s_m=(s_p + 9.7,))
 
 
 def red_light_stop(stage: Stage, level: str) -> Plan:
@@ -94,7 +90,7 @@ def _light(stage: Stage, *, short_m: float, crawl: float, why: tuple[str, ...]) 
     near = tuple(NearMiss(scenario="red_light_stop", t0_s=t_stop - 1, t1_s=t_go, why=text) for text in why)
     kind = "near_red_light_stop" if why else "red_light_stop"
     fellows = tuple(f for f in stage.company(lane, speed_mps=v0))
-    return Plan(kind, stage.place, stage.condition, stage.duration_s, ego, lights=lights, near=near, fellows=fellows)
+    return replace(stage.plan(kind, ego), lights=lights, near=near, fellows=fellows)
 
 
 def night_intersection_lane_change(stage: Stage, level: str) -> Plan:
@@ -120,7 +116,7 @@ def _change(stage: Stage, *, before_m: float, why: tuple[str, ...]) -> Plan:
     scenario = "night_intersection_lane_change"
     near = tuple(NearMiss(scenario=scenario, t0_s=t_x - 2, t1_s=t_x + 2, why=text) for text in why)
     kind = f"near_{scenario}" if why else scenario
-    return Plan(kind, stage.place, stage.condition, stage.duration_s, ego, near=near, fellows=stage.company(0, 1, speed_mps=v0)[:-1])
+    return replace(stage.plan(kind, ego), near=near, fellows=stage.company(0, 1, speed_mps=v0)[:-1])
 
 
 def curve_speed_adaptation(stage: Stage, level: str) -> Plan:
@@ -154,7 +150,7 @@ def _curve(stage: Stage, *, lateral_mps2: float, decel: float, v_in: float | Non
     ego = stage.ego(prof, lane=lane, at=(t_c, place.curve_s_m - 2.0))
     near = tuple(NearMiss(scenario="curve_speed_adaptation", t0_s=start, t1_s=t_c + 4, why=text) for text in why)
     kind = "near_curve_speed_adaptation" if why else "curve_speed_adaptation" if decel else "quiet_bend"
-    return Plan(kind, place, stage.condition, stage.duration_s, ego, near=near)
+    return replace(stage.plan(kind, ego), near=near)
 
 
 def sensor_dropout(stage: Stage, level: str) -> Plan:
@@ -169,7 +165,7 @@ def near_sensor_dropout(stage: Stage) -> Plan:
     return _silent(stage, Dropout(topic=_topic(stage), t0_s=t0, t1_s=round(t0 + 0.4, 1)), ("the gap of 0.4 s is under 0.5 s",))
 
 
-def _topic(stage: Stage):  # type: ignore[no-untyped-def]
+def _topic(stage: Stage) -> Literal["/imu", "/gnss"]:
     return "/gnss" if stage.turn % 2 else "/imu"
 
 
@@ -178,6 +174,4 @@ def _silent(stage: Stage, gap: Dropout, why: tuple[str, ...]) -> Plan:
     ego = stage.ego(profile(v0, [], duration_s=stage.duration_s), lane=lane, at=(0.0, stage.pick(200, 330)))
     near = tuple(NearMiss(scenario="sensor_dropout", t0_s=gap.t0_s, t1_s=gap.t1_s, why=text) for text in why)
     kind = "near_sensor_dropout" if why else "sensor_dropout"
-    return Plan(
-        kind, stage.place, stage.condition, stage.duration_s, ego, dropouts=(gap,), near=near, fellows=stage.company(lane, speed_mps=v0)
-    )  # fmt: skip
+    return replace(stage.plan(kind, ego), dropouts=(gap,), near=near, fellows=stage.company(lane, speed_mps=v0))

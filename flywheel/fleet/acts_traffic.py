@@ -4,9 +4,12 @@ Residual gaps follow from TTC: at a constant closing deceleration `a` that would
 the smallest time to collision is sqrt(2 g / a), reached at a closing speed of sqrt(2 a g).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from flywheel.fleet.motion import Push, profile, quintic
+from flywheel.fleet.scene import ActorClass
 from flywheel.fleet.stage import SIZES, NearMiss, Plan, Stage
 
 BRAKE_MPS2 = {"L1": 3.5, "L2": 5.1, "L3": 7.6}
@@ -32,7 +35,7 @@ def _brake(stage: Stage, decel: float, why: tuple[str, ...]) -> Plan:
     ego = stage.ego(prof, lane=lane, at=(t_b, stage.pick(290, 380)))
     near = tuple(NearMiss(scenario="hard_braking", t0_s=t_b, t1_s=t_b + hold, why=text) for text in why)
     kind = "near_hard_braking" if why else "hard_braking"
-    return Plan(kind, stage.place, stage.condition, stage.duration_s, ego, near=near, fellows=stage.company(lane, speed_mps=v0))
+    return replace(stage.plan(kind, ego), near=near, fellows=stage.company(lane, speed_mps=v0))
 
 
 def _intrusion_share(stage: Stage) -> float:
@@ -76,7 +79,7 @@ def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: floa
     near = tuple(NearMiss(scenario="cut_in", t0_s=t_i, t1_s=t_i + 3, why=text) for text in why)
     fellows = stage.company(0, 1, speed_mps=v0)
     kind = "near_cut_in" if why else "cut_in"
-    return Plan(kind, stage.place, stage.condition, stage.duration_s, ego, actors=(other,), near=near, fellows=fellows)
+    return replace(stage.plan(kind, ego), actors=(other,), near=near, fellows=fellows)
 
 
 def low_ttc(stage: Stage, level: str) -> Plan:
@@ -97,15 +100,14 @@ def _close_up(stage: Stage, *, ttc: float, decel: float, closing: float, why: tu
     pushes = [Push(t_b, t_end, -decel), Push(t_end + 3, t_end + 5, 0.5)]
     prof = profile(lead_v + closing, pushes, duration_s=stage.duration_s, smooth_s=smooth)
     s_b = stage.pick(300, 340)
-    cls = "truck" if stage.rng.random() < 0.35 else "car"
+    cls: ActorClass = "truck" if stage.rng.random() < 0.35 else "car"
     ego = stage.ego(prof, lane=lane, at=(t_b, s_b))
-    lead = stage.vehicle(
-        "lead", profile(lead_v, [], duration_s=stage.duration_s), lane=lane, at=(t_b, stage.ahead(s_b, gap, cls=cls)), cls=cls
-    )  # type: ignore[arg-type]
+    steady = profile(lead_v, [], duration_s=stage.duration_s)
+    lead = stage.vehicle("lead", steady, lane=lane, at=(t_b, stage.ahead(s_b, gap, cls=cls)), cls=cls)
     near = tuple(NearMiss(scenario="low_ttc", t0_s=t_b - 1, t1_s=t_end, why=text) for text in why)
     fellows = tuple(f for f in stage.company(lane, speed_mps=lead_v + closing) if f.lane != lane)
     kind = "near_low_ttc" if why else "low_ttc"
-    return Plan(kind, stage.place, stage.condition, stage.duration_s, ego, actors=(lead,), near=near, fellows=fellows)
+    return replace(stage.plan(kind, ego), actors=(lead,), near=near, fellows=fellows)
 
 
 def follow(stage: Stage) -> Plan:
@@ -118,6 +120,4 @@ def follow(stage: Stage) -> Plan:
     ego = stage.ego(profile(v0, later, duration_s=stage.duration_s), lane=lane, at=(0.0, s0))
     prof = profile(v0, pushes, duration_s=stage.duration_s)
     lead = stage.vehicle("lead", prof, lane=lane, at=(0.0, stage.ahead(s0, 2.8 * v0)))
-    return Plan(
-        "quiet_follow", stage.place, stage.condition, stage.duration_s, ego, actors=(lead,), fellows=stage.company(lane, speed_mps=v0)
-    )
+    return replace(stage.plan("quiet_follow", ego), actors=(lead,), fellows=stage.company(lane, speed_mps=v0))

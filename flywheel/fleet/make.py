@@ -11,6 +11,7 @@ from typing import Any
 
 from flywheel.errors import BadData
 from flywheel.fleet.drive import Drive, drive_of, instants, world
+from flywheel.fleet.motion import RATE_HZ
 from flywheel.fleet.oracle_rules import is_clear, truth_of
 from flywheel.fleet.scene import Camera, Instant, World
 from flywheel.fleet.workers import run_jobs
@@ -61,9 +62,8 @@ def drive_scenes(*, seed: int, index: int, drives: int) -> DriveScenes:
     if not 0 <= index < drives:
         raise ValueError(f"drive {index} is not one of {drives}")
     drive = clear_drive(seed=seed, index=index)
-    return DriveScenes(
-        drive.stem, drive.slot.vehicle_id, drive.place.name, drive.slot.day, drive.plan.kind, drive.plan.condition, world(drive), instants(drive)
-    )  # fmt: skip
+    slot, plan = drive.slot, drive.plan
+    return DriveScenes(drive.stem, slot.vehicle_id, plan.place.name, slot.day, plan.kind, plan.condition, world(drive), instants(drive))
 
 
 def make_drive(out: Path, *, seed: int, index: int, camera: bool) -> dict[str, Any]:
@@ -86,15 +86,13 @@ def _part(drive: Drive) -> dict[str, Any]:
         "drive": drive.stem, "vehicle_id": slot.vehicle_id, "place": drive.place.name, "day": slot.day,
         "condition": plan.condition.name, "kind": plan.kind,
     }  # fmt: skip
-    events = [
-        {"drive": drive.stem, "scenario": e.scenario, "level": e.level, "t0_ns": drive.t_ns(e.start), "t1_ns": drive.t_ns(e.end), "actors": list(e.actors)}
-        for e in truth_of(drive)
-    ]  # fmt: skip
-    near = [
-        {"drive": drive.stem, "scenario": n.scenario, "t0_ns": drive.t_ns(round(n.t0_s * 100)), "t1_ns": drive.t_ns(round(n.t1_s * 100)), "why": n.why}
-        for n in plan.near
-    ]  # fmt: skip
+    events = [{"scenario": e.scenario, "level": e.level, "actors": list(e.actors), **_when(drive, e.start, e.end)} for e in truth_of(drive)]
+    near = [{"scenario": n.scenario, "why": n.why, **_when(drive, round(n.t0_s * RATE_HZ), round(n.t1_s * RATE_HZ))} for n in plan.near]
     return {"drive": who, "events": events, "near_misses": near}
+
+
+def _when(drive: Drive, start: int, end: int) -> dict[str, Any]:
+    return {"drive": drive.stem, "t0_ns": drive.t_ns(start), "t1_ns": drive.t_ns(end)}
 
 
 def _write(path: Path, value: Any) -> None:
@@ -134,7 +132,7 @@ def make_fleet(out: Path, *, drives: int, seed: int, camera: bool = True, worker
 
 def _finish(out: Path, parts: Iterable[dict[str, Any]], *, seed: int, camera: bool, start: float) -> FleetReport:
     rows = list(parts)
-    truth = {
+    truth: dict[str, Any] = {
         "seed": seed, "camera": camera, "drives": [row["drive"] for row in rows],
         "events": [event for row in rows for event in row["events"]], "near_misses": [miss for row in rows for miss in row["near_misses"]],
     }  # fmt: skip

@@ -128,8 +128,8 @@ def view_of(drive: Drive) -> View:
     road, place, ego = drive.road, drive.place, drive.ego
     s, d = road.project(ego.x_m, ego.y_m)
     lane = np.clip(np.floor((d + place.kerb_m) / place.lane_m), 0, place.lanes - 1).astype(np.int64)
-    centre = -(place.lanes - lane - 0.5) * place.lane_m
-    kappa, v_lat = road.curvature(s), np.gradient(d, 1 / RATE_HZ)
+    centre = np.asarray(-(place.lanes - lane - 0.5) * place.lane_m, np.float64)
+    kappa, v_lat = road.curvature(s), np.asarray(np.gradient(d, 1 / RATE_HZ), np.float64)
     others = tuple(_others(drive, s, 1.0 - kappa * centre))
     return View(drive, s, d, v_lat, lane, centre, kappa / (1.0 - kappa * centre), others)
 

@@ -144,7 +144,8 @@ def sensor_dropout(view: View, limits: Limits) -> Iterator[Truth]:
 
 
 RULES: tuple[Callable[[View, Limits], Iterator[Truth]], ...] = (
-    hard_braking, cut_in, low_ttc, pedestrian_crossing, red_light_stop, night_intersection_lane_change, curve_speed_adaptation, sensor_dropout,
+    hard_braking, cut_in, low_ttc, pedestrian_crossing,
+    red_light_stop, night_intersection_lane_change, curve_speed_adaptation, sensor_dropout,
 )  # fmt: skip
 
 

@@ -67,7 +67,8 @@ def slot_of(index: int, *, seed: int) -> Slot:
     elif act == NIGHT:
         condition = Condition(lighting="night", weather="clear")
     return Slot(
-        index=index, vehicle_id=f"veh-{group % VEHICLES + 1:02d}", place=group % 3, day=(FIRST_DAY + timedelta(days=group // 2)).isoformat(),
+        index=index, vehicle_id=f"veh-{group % VEHICLES + 1:02d}", place=group % 3,
+        day=(FIRST_DAY + timedelta(days=group // 2)).isoformat(),
         condition=condition, act=act, near=near, turn=turn,
     )  # fmt: skip
 

@@ -151,7 +151,8 @@ def _boxes(scene: Instant, draws: Array) -> Iterator[dict[str, Any] | None]:
         still = TRACK_SPEED_SIGMA * (0.2 if actor.speed_mps == 0 else 1.0)
         course = actor.heading_rad - scene.ego_heading_rad
         yield {
-            "track_id": actor.actor_id, "cls": actor.cls, "x_m": cos * dx + sin * dy + sigma * draw[0], "y_m": -sin * dx + cos * dy + sigma * draw[1],
+            "track_id": actor.actor_id, "cls": actor.cls,
+            "x_m": cos * dx + sin * dy + sigma * draw[0], "y_m": -sin * dx + cos * dy + sigma * draw[1],
             "z_m": actor.height_m / 2, "heading_rad": float(np.arctan2(np.sin(heading), np.cos(heading))),
             "length_m": actor.length_m, "width_m": actor.width_m, "height_m": actor.height_m,
             "vx_mps": actor.speed_mps * np.cos(course) + still * draw[3], "vy_mps": actor.speed_mps * np.sin(course) + still * draw[4],

@@ -20,7 +20,8 @@ def visible(scene: Instant) -> list[bool]:
     spots = _spots(boxes)
     blocked = _crosses(eye, spots, boxes) & (boxes[None, None, :, 5] >= HIGH_ENOUGH * boxes[:, None, None, 5])
     blocked &= ~np.eye(len(boxes), dtype=bool)[:, None, :]
-    return [bool(flag) for flag in (~blocked.any(axis=2)).any(axis=1)]
+    clear = np.logical_not(np.any(blocked, axis=2))
+    return [bool(flag) for flag in np.any(clear, axis=1).tolist()]
 
 
 def _spots(boxes: Array) -> Array:

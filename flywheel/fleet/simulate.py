@@ -70,7 +70,10 @@ def _flow(name: str, kind: str, edges: str, probability: float, *, lane: str = "
 
 
 def _walkers(name: str, edges: str, probability: float) -> str:
-    return f'<personFlow id="{name}" type="walk" begin="0" end="200" probability="{probability}" departPos="random"><walk edges="{edges}"/></personFlow>'
+    return (
+        f'<personFlow id="{name}" type="walk" begin="0" end="200" probability="{probability}" departPos="random">'
+        f'<walk edges="{edges}"/></personFlow>'
+    )
 
 
 def demand(plan: Plan) -> str:
@@ -227,9 +230,9 @@ def _fine(row: Array, samples: int) -> Array:
 
 
 def _mover(name: str, cls: ActorClass, row: Array, samples: int) -> Mover:
-    fine = _fine(row, samples)
-    accel = np.gradient(row[:, 3], STEP_S) if len(row) > 1 else np.zeros(len(row))
-    return Mover(name, cls, *(fine[:, i] for i in range(4)), _fine(np.column_stack([accel] * 4), samples)[:, 0], round(STEP_S * RATE_HZ))
+    accel = np.gradient(row[:, 3], STEP_S)
+    fine = _fine(np.column_stack([row, accel]), samples)
+    return Mover(name, cls, fine[:, 0], fine[:, 1], fine[:, 2], fine[:, 3], fine[:, 4], every=round(STEP_S * RATE_HZ))
 
 
 def simulate(plan: Plan, *, seed: int, label: str) -> tuple[Mover, ...]:

@@ -14,7 +14,8 @@ from flywheel.fleet.scene import ActorClass, LightState
 from flywheel.types import Condition, Record
 
 SIZES: dict[ActorClass, tuple[float, float, float]] = {
-    "car": (4.6, 1.85, 1.5), "truck": (9.0, 2.5, 3.3), "bus": (12.0, 2.55, 3.1), "pedestrian": (0.5, 0.55, 1.75), "cyclist": (1.8, 0.6, 1.7),
+    "car": (4.6, 1.85, 1.5), "truck": (9.0, 2.5, 3.3), "bus": (12.0, 2.55, 3.1),
+    "pedestrian": (0.5, 0.55, 1.75), "cyclist": (1.8, 0.6, 1.7),
 }  # fmt: skip
 GREEN: tuple[tuple[float, LightState], ...] = ((-1e6, "green"),)
 Shifts = Sequence[tuple[float, float, float]]
@@ -97,6 +98,10 @@ class Stage:
     def network(self) -> Network:
         """The place's compiled network."""
         return network_of(self.place)
+
+    def plan(self, kind: str, ego: Motion) -> Plan:
+        """The plan of a drive on which nobody else is scripted."""
+        return Plan(kind, self.place, self.condition, self.duration_s, ego)
 
     def pick(self, low: float, high: float) -> float:
         """A uniform draw."""

@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,14 @@ FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "/lights": ("TrafficLight", {"light_id": {"type": "string"}, "state": {"enum": ["red", "yellow", "green"]}, "stop_line_m": NULLABLE}),
     "/lane": ("LaneContext", {
         "lane_id": {"type": "string"}, "lane_index": {"type": "integer"}, "offset_m": NUMBER, "width_m": NUMBER, "curvature_1pm": NUMBER,
-        "in_junction": {"type": "boolean"}, "curvature_ahead_1pm": NULLABLE, "junction_m": NULLABLE, "stop_line_m": NULLABLE, "crosswalk_m": NULLABLE,
+        "in_junction": {"type": "boolean"},
+        "curvature_ahead_1pm": NULLABLE, "junction_m": NULLABLE, "stop_line_m": NULLABLE, "crosswalk_m": NULLABLE,
     }),
 }  # fmt: skip
 PROTOBUF = {
     "/gnss": "LocationFix", "/tracks": "SceneUpdate", "/tf": "FrameTransform", "/camera/front": "CompressedImage",
-    "/camera/front/calibration": "CameraCalibration", "/camera/front/depth": "CompressedImage", "/camera/front/segmentation": "CompressedImage",
+    "/camera/front/calibration": "CameraCalibration",
+    "/camera/front/depth": "CompressedImage", "/camera/front/segmentation": "CompressedImage",
 }  # fmt: skip
 
 
@@ -190,5 +191,5 @@ def write_drive(drive: Drive, folder: Path, *, camera: Camera | None) -> Path:
         for sequence, (t_ns, topic, data) in enumerate(messages(drive, camera=camera)):
             writer.add_message(channels[topic], log_time=t_ns, publish_time=t_ns, data=data, sequence=sequence)
         writer.finish()
-    os.replace(part, path)
+    part.replace(path)
     return path
