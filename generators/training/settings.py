@@ -8,7 +8,7 @@ class Settings(Record):
 
     minutes: float = 8.0
     seed: int = 0
-    batch: int = 128
+    batch: int = 64
     learning_rate: float = 6e-4
     warm_up_steps: int = 200
     ema: float = 0.999
@@ -17,7 +17,7 @@ class Settings(Record):
     views: int = 4
     capacity: int = 4000
     first_views: int = 128
-    workers: int = 14
+    workers: int = 12
     held_out: int = 6
     evaluate_views: int = 24
     augment: float = 1.0
