@@ -12,6 +12,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 import generate_drives as drives
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The encoder on one thread: small images gain nothing from more, and a busy machine loses."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Two drives with three mined events."""

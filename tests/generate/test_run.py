@@ -14,7 +14,7 @@ from flywheel.generate.provenance import read_marking, read_provenance
 from flywheel.generate.run import run_plan
 from flywheel.store import Store, media_key
 from flywheel.tables import read_table
-from flywheel.types import sha256_hex
+from flywheel.types import Condition, sha256_hex
 
 Rows = list[dict[str, object]]
 
@@ -120,8 +120,9 @@ class Odd(Darkening):
 
 
 def test_refusals_and_wrong_sizes_are_reasons(store: Store) -> None:
-    plan = _plan(store, Darkening(), budget=13)
-    report = run_plan(store, plan, Odd(), chunk=13)
+    targets = [Condition.parse(name) for name in ("night_clear", "day_snow", "dusk_fog")]
+    plan = plan_batch(store, BATCH, generator=Darkening().info, budget=6, targets=targets)
+    report = run_plan(store, plan, Odd(), chunk=6)
     nights = sum(r.target.lighting == "night" for r in plan.requests)
     assert report.reasons["refused: blocked by its checker"] == nights > 0
     assert sum(n for reason, n in report.reasons.items() if "expected (90, 160, 3)" in reason) > 0
