@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ class Drive:
         """Name of the drive's log without its ending."""
         return f"drive-{self.slot.index:04d}"
 
-    @property
+    @cached_property
     def t0_ns(self) -> int:
         """Start in ns UTC: the day, an hour that suits the light, ten minutes a drive."""
         start = datetime.fromisoformat(self.slot.day).replace(tzinfo=UTC).timestamp()

@@ -35,15 +35,11 @@ def _spots(boxes: Array) -> Array:
 def _crosses(eye: Array, spots: Array, boxes: Array) -> NDArray[np.bool_]:
     """(N, 5, M): does the line from the eye to a spot pass through box m (slab test in the box's own axes)?"""
     cos, sin = np.cos(boxes[:, 2]), np.sin(boxes[:, 2])
-
-    def local(points: Array) -> Array:
-        delta = points[..., None, :] - boxes[:, :2]
-        return np.stack([cos * delta[..., 0] + sin * delta[..., 1], -sin * delta[..., 0] + cos * delta[..., 1]], axis=-1)
-
-    start, end = local(eye[None, None]), local(spots)
-    way = end - start
-    way = np.where(np.abs(way) < 1e-9, 1e-9, way)
-    half = boxes[:, 3:5] / 2
-    a, b = (-half - start) / way, (half - start) / way
-    enter, leave = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
+    enter, leave = -np.inf, np.inf
+    for along, across, half in ((cos, sin, boxes[:, 3] / 2), (-sin, cos, boxes[:, 4] / 2)):
+        start = along * (eye[0] - boxes[:, 0]) + across * (eye[1] - boxes[:, 1])
+        way = along * (spots[..., None, 0] - eye[0]) + across * (spots[..., None, 1] - eye[1])
+        way = np.where(np.abs(way) < 1e-9, 1e-9, way)
+        a, b = (-half - start) / way, (half - start) / way
+        enter, leave = np.maximum(enter, np.minimum(a, b)), np.minimum(leave, np.maximum(a, b))
     return np.asarray((enter < leave) & (leave > 0) & (enter < 0.999))
