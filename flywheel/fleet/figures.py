@@ -27,10 +27,10 @@ def road_user(actor: Actor, *, t_s: float, eye: NDArray[np.float64]) -> Faces:
 
 
 def lights_on(glow: Bytes, actor: Actor) -> Bytes:
-    """Brake lights replace tail lights while braking; a parked vehicle (still, not braking) shows none."""
+    """Brake lights replace tail lights while braking and are dark otherwise; a parked vehicle (still, not braking) shows none."""
     if actor.braking:
         return np.where(glow == f.TAIL_LIGHT, f.BRAKE_LIGHT, glow).astype(np.uint8)
-    return glow if actor.speed_mps > 0.05 else np.zeros_like(glow)
+    return np.where(glow == f.BRAKE_LIGHT, f.NO_GLOW, glow).astype(np.uint8) if actor.speed_mps > 0.05 else np.zeros_like(glow)
 
 
 # Offset to the side, middle and size of the leaf masks of one tree, as fractions of its height; a far tree has one.

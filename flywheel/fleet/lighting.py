@@ -42,11 +42,12 @@ LIGHTS: dict[str, Light] = {
     ),
     "dusk": Light(
         sun=(0, 0, 0), above=(0.34, 0.31, 0.42), below=(0.14, 0.11, 0.12), zenith=(0.10, 0.13, 0.33), horizon=(1.05, 0.50, 0.30),
-        glow=(0, 3.2, 0.9, 3.2, 3.5, 2.4), windows=0.75, lamps=0.35, beams=0.28, exposure=1.25,
+        glow=(0, 3.2, 0.5, 3.2, 3.5, 2.4), windows=0.75, lamps=0.35, beams=0.28, exposure=1.25,
     ),
     "night": Light(
-        sun=(0, 0, 0), above=(0.016, 0.020, 0.034), below=(0.008, 0.009, 0.014), zenith=(0.004, 0.006, 0.016), horizon=(0.028, 0.026, 0.036),
-        glow=(0, 6.5, 1.0, 3.4, 6.0, 2.6), windows=0.5, lamps=1.0, beams=1.0, exposure=1.5,
+        sun=(0, 0, 0), above=(0.016, 0.020, 0.034), below=(0.008, 0.009, 0.014),
+        zenith=(0.004, 0.006, 0.016), horizon=(0.024, 0.023, 0.033),
+        glow=(0, 6.5, 0.45, 3.6, 6.0, 2.6), windows=0.42, lamps=0.6, beams=0.9, exposure=1.3,
     ),
     "low_sun": Light(
         sun=(2.1, 1.25, 0.55), above=(0.40, 0.36, 0.38), below=(0.22, 0.17, 0.13), zenith=(0.42, 0.42, 0.52), horizon=(1.9, 1.15, 0.55),
@@ -69,7 +70,7 @@ def light_of(condition: Condition) -> Light:
     share = np.array(CLOSED_SKY[condition.lighting])
     above, zenith, horizon = (tuple(float(c) for c in np.array(colour) * share) for colour in OVERCAST[condition.weather])
     none, head, tail, *rest = light.glow
-    return Light((0, 0, 0), above, tuple(0.4 * c for c in above), zenith, horizon, (none, max(head, 2.2), max(tail, 0.6), *rest),  # type: ignore[arg-type]
+    return Light((0, 0, 0), above, tuple(0.4 * c for c in above), zenith, horizon, (none, max(head, 2.2), max(tail, 0.4), *rest),  # type: ignore[arg-type]
                  light.windows or 0.12, light.lamps, light.beams, light.exposure)  # fmt: skip
 
 
@@ -114,8 +115,17 @@ def irradiance(base: Base, light: Light, sun: NDArray[np.float64]) -> Reals:
     up = np.clip(normal[:, 2:] * 0.5 + 0.5, 0, 1)
     rows = up * np.array(light.above) + (1 - up) * np.array(light.below)
     rows = rows + np.clip(normal @ sun, 0, 1)[:, None] * np.array(light.sun)
+    rows = rows + sheen(base, light)
     top = max(float(rows.max()), 1e-3)
     return spread(base, (rows / top).astype(np.float32))[..., :3] * np.float32(top)
+
+
+def sheen(base: Base, light: Light) -> Reals:
+    """(N, 3) what glass and car paint mirror of the sky, as light on a surface of their own colour (which is divided out)."""
+    share = np.array([0, 0, 0, 0, 0, 0, 0, 0.11, 0.035, 0], np.float32)[base.table.material]
+    tilt = 0.35 + 0.65 * np.clip(base.table.normal[:, 2] * 1.5 + 0.3, 0, 1)
+    mirrored = 0.5 * np.array(light.horizon, np.float32) + 0.5 * np.array(light.above, np.float32)
+    return np.asarray((share * tilt)[:, None] * mirrored / np.maximum(base.table.colour**2, 0.012), np.float32)
 
 
 def shadows(base: Base, sun: NDArray[np.float64], *, cast: bool) -> tuple[Reals, Reals]:

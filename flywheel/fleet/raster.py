@@ -88,6 +88,12 @@ def planes(faces: Faces, view: View) -> Reals:
     return np.stack([a, b, normal[:, 2] / reach - a * camera.cx_px - b * camera.cy_px], axis=1).astype(np.float32)
 
 
+def span(faces: Faces, view: View) -> Reals:
+    """(N, 2) nearest and farthest depth of each face's corners in front of the camera, metres."""
+    depth = (faces.verts - view.eye.astype(np.float32)) @ view.turn[:, 2].astype(np.float32)
+    return np.clip(np.stack([depth.min(axis=1), depth.max(axis=1)], axis=1), NEAR_M, FAR_M).astype(np.float32)
+
+
 def facing(faces: Faces, view: View) -> Faces:
     """The faces that look at the camera and lie at least partly in front of it, within the field of view."""
     to_eye = faces.verts[:, 0] - view.eye.astype(np.float32)

@@ -28,11 +28,13 @@ LEAF_SHADES = (0.62, 1.0, 1.3)
 
 @dataclass(frozen=True)
 class Table:
-    """Per id (rows): colour sRGB (N, 3), normal (N, 3), plane (N, 3) of 1/z, and (N,) cls, material, glow, tag."""
+    """Per id (rows): colour sRGB (N, 3), normal (N, 3), plane (N, 3) of 1/z, (N, 2) nearest and farthest depth in metres,
+    and (N,) cls, material, glow, tag."""
 
     colour: Reals
     normal: Reals
     plane: Reals
+    span: Reals
     cls: Bytes
     material: Bytes
     glow: Bytes
@@ -174,6 +176,7 @@ def table_of(seen: Faces, plane: Reals, view: View) -> Table:
         colour=np.concatenate([ground.colour, np.clip(many(seen.colour) * shade, 0, 1)]).astype(np.float32),
         normal=np.concatenate([ground.normal, many(seen.normal)]),
         plane=np.concatenate([raster.planes(ground, view), many(plane)]),
+        span=np.concatenate([np.full((GROUND_IDS, 2), (raster.NEAR_M, FAR_M), np.float32), many(raster.span(seen, view))]),
         cls=np.concatenate([np.array([row[1] for row in GROUND], np.uint8), many(seen.cls)]),
         material=np.concatenate([ground.material, many(seen.material)]),
         glow=np.concatenate([ground.glow, many(seen.glow)]),
@@ -213,10 +216,10 @@ def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base
 
 
 def depth_of(ids: NDArray[np.int32], table: Table, view: View) -> Reals:
-    """(H, W) metres along the optical axis at pixel centres; FAR_M for the sky."""
+    """(H, W) metres along the optical axis at pixel centres, never beyond the corners of the face seen; FAR_M for the sky."""
     camera = view.camera
     u, v = np.arange(camera.width_px, dtype=np.float32) + 0.5, np.arange(camera.height_px, dtype=np.float32)[:, None] + 0.5
-    plane = np.take(table.plane, ids, axis=0)
-    inverse = plane[..., 0] * u + plane[..., 1] * v + plane[..., 2]
-    depth = 1.0 / np.maximum(inverse, 1.0 / FAR_M)
-    return np.where(ids == 0, np.float32(FAR_M), np.maximum(depth, raster.NEAR_M)).astype(np.float32)
+    a, b, c = (np.ascontiguousarray(table.plane[:, k]).take(ids) for k in range(3))
+    depth = 1.0 / np.maximum(a * u + b * v + c, 1.0 / FAR_M)
+    nearest, farthest = (np.ascontiguousarray(table.span[:, k]).take(ids) for k in range(2))
+    return np.where(ids == 0, np.float32(FAR_M), np.clip(depth, nearest, farthest)).astype(np.float32)
