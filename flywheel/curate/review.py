@@ -110,7 +110,9 @@ def sync_review(store: Store, *, state: Path, name: str = NAME, batch_id: str | 
     run_brain(require("fiftyone.brain", extra="curate"), dataset, samples)
     save_views(fo, dataset)
     set_appearance(fo, dataset)
-    dataset.info.update({"digest": "" if missing else digest, "root": store.uri, "state": str(state.expanduser().resolve()), "batch_id": batch_id})
+    dataset.info.update(
+        {"digest": "" if missing else digest, "root": store.uri, "state": str(state.expanduser().resolve()), "batch_id": batch_id}
+    )
     dataset.save()
     report = _report(dataset, samples, digest=digest, rebuilt=True)
     return report.model_copy(update={"added": added, "updated": updated, "removed": removed, "missing_media": len(missing)})
@@ -186,13 +188,26 @@ def launch_review(
 ) -> PullReport | None:
     """Opens the App on 127.0.0.1 and blocks until Ctrl-C; then, if an actor is named, what that person's tags came to."""
     sync_review(store, state=state, name=name)
-    fo = fiftyone_module(state)
-    session = fo.launch_app(fo.load_dataset(name), address="127.0.0.1", port=port, remote=remote)
+    session = _open_app(fiftyone_module(state), name, state=state, port=port, remote=remote)
     with contextlib.suppress(KeyboardInterrupt):
         session.wait(-1)
     report = pull_review(store, state=state, actor=actor, name=name) if actor else None
     session.close()
     return report
+
+
+def _open_app(fo: Any, name: str, *, state: Path, port: int, remote: bool, tries: int = 3) -> Any:
+    """The session, once its server answers. FiftyOne gives the server 60 s, which a loaded machine can overrun while
+    compiling its modules; compiled ones are kept under `state`, so that another try starts further on."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", str(state.expanduser().resolve() / "pycache"))
+    late: Exception | None = None
+    for _ in range(tries):
+        try:
+            return fo.launch_app(fo.load_dataset(name), address="127.0.0.1", port=port, remote=remote)
+        except fo.core.service.ServiceListenTimeout as err:
+            late = err
+    raise FlywheelError(f"FiftyOne's server did not answer on 127.0.0.1:{port} in {tries} tries. Is the port taken? ({late})")
 
 
 def main() -> None:

@@ -1,0 +1,113 @@
+"""The FiftyOne App in a real Chromium: the review dataset is drawn, with its labels and fields."""
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_S = 240
+NEEDED = ("fiftyone", "playwright", "cv2")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.service,
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no {CHROMIUM}: apt-get install --no-install-recommends chromium fonts-dejavu-core"),
+    pytest.mark.skipif(not all(importlib.util.find_spec(name) for name in NEEDED), reason=f"needs {NEEDED}"),
+]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def handmade_root(root: Path) -> None:
+    """A curated root of six scenes; one variation of them is rejected."""
+    from flywheel.curate.decisions import curate_batch
+    from flywheel.curate.rules import Thresholds
+    from flywheel.store import DiskStore
+
+    place = Path(__file__).parent.parent / "curate" / "handmade.py"
+    spec = importlib.util.spec_from_file_location("handmade", place)
+    assert spec
+    assert spec.loader
+    handmade = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(handmade)
+    handmade.scenes(DiskStore(root), parents=6)
+    curate_batch(DiskStore(root), handmade.BATCH, thresholds=Thresholds(duplicate_cosine=0.99))
+
+
+def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
+    pytest.fail(f"{url} did not answer in {PATIENCE_S} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an App serving a handmade review; stopped, with its database, at the end."""
+    folder, port = tmp_path_factory.mktemp("review"), free_port()
+    handmade_root(folder / "root")
+    command = [sys.executable, "-m", "flywheel.curate.review", "--root", folder / "root", "--state", folder / "state", "--port", str(port)]
+    log = folder / "app.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, cwd=Path(__file__).parents[2])
+    try:
+        wait_until_up(f"http://127.0.0.1:{port}", process, log)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def page(app: str) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        sheet = browser.new_page(viewport={"width": 1600, "height": 1000})
+        sheet.set_default_timeout(PATIENCE_S * 1000)
+        yield sheet
+        browser.close()
+
+
+def dismiss_welcome(page: Any) -> None:
+    """Closes the popovers a new App opens with."""
+    page.keyboard.press("Escape")
+
+
+def shoot(page: Any, name: str) -> None:
+    """A screenshot under FLYWHEEL_SCREENSHOTS, if that is set."""
+    if folder := os.environ.get("FLYWHEEL_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(Path(folder, name)))
+
+
+def test_the_grid_shows_the_review(app: str, page: Any) -> None:
+    page.goto(f"{app}/datasets/flywheel-review")
+    page.wait_for_selector("[data-cy=fo-grid]")
+    page.wait_for_selector("[data-cy=looker]")
+    dismiss_welcome(page)
+    page.wait_for_timeout(4000)
+    shoot(page, "fiftyone_grid.png")
+    assert page.locator("[data-cy=looker]").count() == 6
