@@ -78,8 +78,20 @@ def _looks(vectors: NDArray[np.float32]) -> list[Look | None]:
 
 
 def condition_reached(before: Look, after: Look, *, source: Condition, target: Condition) -> float:
-    """Mean of P(target lighting) and P(target weather) after drawing."""
-    return (after[target.lighting] + after[target.weather]) / 2
+    """How far lighting and weather are those of the target, measured against the parent: the lesser of the two, in 0..1.
+
+    On pictures like those the probe was trained on this is the lesser of P(target lighting) and P(target weather).
+    Elsewhere the probe's bias shows on the parent too, so what it already said of the parent does not count as reached.
+    """
+    axes = ((source.lighting, target.lighting), (source.weather, target.weather))
+    return min(_reached(before[new], after[new], changes=old != new) for old, new in axes)
+
+
+def _reached(before: float, after: float, *, changes: bool) -> float:
+    """Share of the way from `before` to certainty for a value that must change; how well it was kept for one that must not."""
+    if changes:
+        return max((after - before) / max(1 - before, 1e-6), 0.0)
+    return min(after / max(before, 1e-6), 1.0)
 
 
 def integrity(source: Rgb, output: Rgb) -> float:
