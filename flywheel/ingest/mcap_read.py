@@ -56,12 +56,12 @@ def _records(stream: Any, *, limit: int) -> Iterator[Any]:
 
     for record in StreamReader(stream, emit_chunks=True, validate_crcs=True, record_size_limit=limit).records:
         if isinstance(record, Chunk):
-            yield from breakup_chunk(_unpacked(record), validate_crc=True)
+            yield from breakup_chunk(unpacked(record), validate_crc=True)
         else:
             yield record
 
 
-def _unpacked(chunk: Any) -> Any:
+def unpacked(chunk: Any) -> Any:
     """The chunk with its content decompressed, never to more than it declares nor above the cap."""
     from mcap.records import Chunk
 

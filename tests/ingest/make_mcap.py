@@ -23,11 +23,11 @@ Item = tuple[str, int, Any]
 Change = Callable[[str, int, Any], Any]
 
 
-def write_log(path: Path, items: list[Item], *, metadata: dict[str, str] | None, compression: CompressionType) -> Path:
+def write_log(path: Path, items: list[Item], *, metadata: dict[str, str] | None, compression: CompressionType, crcs: bool = True) -> Path:
     """Writes (topic, t_ns, JSON dict or protobuf message) items in the order given."""
     channels: dict[str, int] = {}
     with path.open("wb") as stream:
-        writer = Writer(stream, chunk_size=64 * 1024, compression=compression)
+        writer = Writer(stream, chunk_size=64 * 1024, compression=compression, enable_crcs=crcs)
         writer.start(profile="", library="test")
         if metadata is not None:
             writer.add_metadata("flywheel.drive", metadata)
