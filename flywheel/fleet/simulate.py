@@ -28,6 +28,7 @@ from flywheel.fleet.stage import SIZES, Fellow, Plan
 Array = NDArray[np.float64]
 STEP_S, SETTLE_S, RANGE_M = 0.1, 75.0, 125.0
 DRIVERS: dict[str, ActorClass] = {"car": "car", "truck": "truck", "bus": "bus", "bike": "cyclist"}
+CLASSES: dict[str, ActorClass] = {**DRIVERS, "walk": "pedestrian"}
 EGO = "ego"
 
 
@@ -178,7 +179,7 @@ def _take(link: Any, rows: dict[str, Array], kinds: dict[str, ActorClass], *, k:
     for name, values in link.vehicle.getContextSubscriptionResults(EGO).items():
         if name in skip:
             continue
-        cls = kinds.setdefault(name, DRIVERS.get(values[tc.VAR_TYPE], "pedestrian"))
+        cls = kinds.setdefault(name, CLASSES[values[tc.VAR_TYPE].split("@")[0]])  # "car@name" once a value was set for one car
         row = rows.setdefault(name, np.full((steps, 4), np.nan))
         heading, back = np.radians(90.0 - values[tc.VAR_ANGLE]), SIZES[cls][0] / 2
         x, y = values[tc.VAR_POSITION]
