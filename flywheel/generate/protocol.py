@@ -12,9 +12,7 @@ from flywheel.types import Condition, Record
 Parameter = str | int | float
 # IPTC digital source types (https://cv.iptc.org/newscodes/digitalsourcetype/): what kind of media the outputs are.
 TRAINED_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-ENHANCED_MEDIA = (
-    "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
-)
+ENHANCED_MEDIA = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced"
 
 
 class GeneratorInfo(Record):
