@@ -13,7 +13,7 @@ from flywheel.ingest.drive import Finding
 from flywheel.ingest.images import ImageInfo, image_info
 from flywheel.ingest.mcap_read import Message, MetadataRecord, read_mcap
 from flywheel.ingest.mcap_topics import proto
-from flywheel.ingest.quality import check_times
+from flywheel.ingest.quality import check_camera, check_times
 from flywheel.tables import rows_table
 from flywheel.types import sha256_hex
 
@@ -69,7 +69,9 @@ class Cameras:
 
     def _placed(self, row: dict[str, Any]) -> dict[str, Any]:
         mount, calibration = self.mounts.get(row.pop("frame_id")), self.calibrations.get(row["camera"])
-        return row | (_intrinsics(calibration, row) if calibration else {}) | (_extrinsics(mount) if mount else {})
+        said = (_intrinsics(calibration, row) if calibration else {}) | (_extrinsics(mount) if mount else {})
+        check_camera(f"calibration or mount of camera {row['camera']}", said)
+        return row | said
 
     def findings(self) -> tuple[Finding, ...]:
         """Unreadable images, and cameras that cannot be related to the ego."""

@@ -15,6 +15,7 @@ from flywheel.geometry import nearest_instant
 from flywheel.ingest.drive import Log
 from flywheel.ingest.images import image_info
 from flywheel.ingest.pandaset_pose import EgoPath, load_json, load_poses, load_times
+from flywheel.ingest.quality import check_camera
 from flywheel.tables import rows_table
 from flywheel.types import sha256_hex
 
@@ -32,8 +33,7 @@ class Picture(NamedTuple):
 
 def pictures(log: Log) -> list[Picture]:
     """The image files of a sequence, sorted."""
-    found = [Picture(path, match[1], int(match[2])) for path in sorted(log.paths) if (match := IMAGE_FILE.fullmatch(path))]
-    return found
+    return [Picture(path, match[1], int(match[2])) for path in sorted(log.paths) if (match := IMAGE_FILE.fullmatch(path))]
 
 
 def frames_table(log: Log, ego: EgoPath) -> pa.Table:
@@ -53,13 +53,8 @@ def _camera_rows(log: Log, camera: str, found: list[Picture], ego: EgoPath) -> l
             raise BadData(f"{picture.path}: there are only {len(times)} timestamps")
         at, t_ns = picture.at, int(times[picture.at])
         place, turn = _in_ego(ego, t_ns, place=places[at : at + 1], turn=turns[at])
-        rows.append(
-            {"drive_id": "", "t_ns": t_ns, "camera": camera.removesuffix("_camera"), "kind": "rgb"}
-            | intrinsics
-            | place
-            | turn
-            | _image(log, picture.path)
-        )
+        said = {"drive_id": "", "t_ns": t_ns, "camera": camera.removesuffix("_camera"), "kind": "rgb"}
+        rows.append({**said, **intrinsics, **place, **turn, **_image(log, picture.path)})
     return rows
 
 
@@ -76,9 +71,11 @@ def _in_ego(ego: EgoPath, t_ns: int, *, place: Any, turn: Any) -> tuple[dict[str
 def _intrinsics(log: Log, path: str) -> dict[str, float]:
     said = load_json(log, path)
     try:
-        return {f"{name}_px": float(said[name]) for name in ("fx", "fy", "cx", "cy")}
+        found = {f"{name}_px": float(said[name]) for name in ("fx", "fy", "cx", "cy")}
     except (KeyError, TypeError, ValueError) as err:
         raise BadData(f"{path}: expected numbers fx, fy, cx, cy: {err!r}") from err
+    check_camera(path, found)
+    return found
 
 
 def _image(log: Log, path: str) -> dict[str, Any]:

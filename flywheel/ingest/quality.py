@@ -41,7 +41,7 @@ SIGNAL_LIMITS: dict[str, Limit] = {
     "rain_mmph": Limit(0, 300, "warning"), "snow_mmph": Limit(0, 100, "warning"),
 }  # fmt: skip
 TRACK_LIMITS: dict[str, Limit] = {
-    "length_m": Limit(0.01, 60, "error"), "width_m": Limit(0.01, 30, "error"), "height_m": Limit(0.01, 30, "error"),
+    "length_m": Limit(0.01, 60, "warning"), "width_m": Limit(0.01, 30, "warning"), "height_m": Limit(0.01, 30, "warning"),
     "x_m": Limit(-1000, 1000, "warning"), "y_m": Limit(-1000, 1000, "warning"),
     "vx_mps": Limit(-90, 90, "warning"), "vy_mps": Limit(-90, 90, "warning"),
 }  # fmt: skip
@@ -64,6 +64,14 @@ def check_times(topic: str, times: Times, *, strict: bool = True) -> None:
         raise BadData(f"{topic}: time does not advance: {times[at]} ns is followed by {times[at + 1]} ns ({len(wrong)} such steps)")
     if len(times) and not (times[0] >= T_MIN_NS and times[-1] < T_MAX_NS):
         raise BadData(f"{topic}: times {times[0]} to {times[-1]} are not nanoseconds UTC of the years 2000 to 2099")
+
+
+def check_camera(where: str, said: Mapping[str, float]) -> None:
+    """BadData unless a camera's numbers are finite, its focal lengths positive and its quaternion (if any) of unit length."""
+    wrong = [name for name, value in said.items() if not np.isfinite(value) or (name in ("fx_px", "fy_px") and value <= 0)]
+    turn = [said[name] for name in ("cam_qw", "cam_qx", "cam_qy", "cam_qz") if name in said]
+    if wrong or (turn and abs(float(np.linalg.norm(turn)) - 1) > 1e-3):
+        raise BadData(f"{where}: {wrong or 'the rotation'} is not what a camera can have: {dict(said)}")
 
 
 def gate(drive: Drive) -> tuple[Finding, ...]:

@@ -1,7 +1,7 @@
 """A landed batch becomes tables and media. A drive's DRIVES part is written last: its existence is the commit of that drive."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -14,7 +14,7 @@ from flywheel.ingest.quality import column, distance_m, gate, refuse_errors
 from flywheel.ingest.quarantine import Quarantined, quarantine, release
 from flywheel.ingest.signals import measured
 from flywheel.store import Store, media_key, put_media
-from flywheel.tables import list_parts, read_part, rows_table, table_key, write_table
+from flywheel.tables import conform, list_parts, read_part, rows_table, table_key, write_table
 from flywheel.types import Record, sha256_hex, short_id
 
 PARTS = ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES")
@@ -114,26 +114,29 @@ def ingest_log(store: Store, log: LandedLog, *, batch_id: str, drive_id: str) ->
             drive = kind.read(source, file)
             findings = gate(drive)
             refuse_errors(findings)
+            parts = {name: conform(name, with_drive_id(drive.tables[name], drive_id)) for name in PARTS}
         except (BadTransport, MissingExtra, OSError):
             raise
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
             return quarantine(store, log, batch_id=batch_id, error=err)
-        write_drive(store, drive, log, batch_id=batch_id, drive_id=drive_id, source_format=kind.name)
+        row = drive_row(drive, log, batch_id=batch_id, drive_id=drive_id, source_format=kind.name)
+        write_drive(store, drive, parts | {"DRIVES": rows_table("DRIVES", [row])}, batch_id=batch_id, drive_id=drive_id)
     release(store, batch_id=batch_id, name=log.name)
     return findings
 
 
-def write_drive(store: Store, drive: Drive, log: LandedLog, *, batch_id: str, drive_id: str, source_format: str) -> None:
-    """Media, then tables, then the DRIVES row."""
+def with_drive_id(table: pa.Table, drive_id: str) -> pa.Table:
+    """The table with its drive's id in every row."""
+    return table.add_column(0, "drive_id", pa.array([drive_id] * len(table), pa.string()))
+
+
+def write_drive(store: Store, drive: Drive, parts: Mapping[str, pa.Table], *, batch_id: str, drive_id: str) -> None:
+    """Media, then tables with rows, then the DRIVES part, which commits the drive."""
     for data, ext in _missing(store, drive):
         put_media(store, data, ext)
-    for name in PARTS:
-        table = drive.tables[name]
-        if len(table):
-            ids = pa.array([drive_id] * len(table), pa.string())
-            write_table(store, name, table.add_column(0, "drive_id", ids), batch_id=batch_id, part=drive_id)
-    row = drive_row(drive, log, batch_id=batch_id, drive_id=drive_id, source_format=source_format)
-    write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=batch_id, part=drive_id)
+    for name in (*PARTS, "DRIVES"):
+        if len(parts[name]):
+            write_table(store, name, parts[name], batch_id=batch_id, part=drive_id)
 
 
 def _missing(store: Store, drive: Drive) -> Iterator[tuple[bytes, str]]:
@@ -151,9 +154,8 @@ def drive_row(drive: Drive, log: LandedLog, *, batch_id: str, drive_id: str, sou
         "drive_id": drive_id, "batch_id": batch_id, "source_format": source_format, "source_name": log.name,
         "source_sha256": log.source_sha256(batch_id), "t0_ns": int(times[0]), "t1_ns": int(times[-1]),
         "duration_s": float(times[-1] - times[0]) / 1e9, "distance_m": distance_m(tables["SIGNALS"]),
-        "signals": measured(tables["SIGNALS"]),
-        "signal_rows": len(tables["SIGNALS"]), "track_rows": len(tables["TRACKS"]), "tracks": len(tables["TRACKS"]["track_id"].unique()),
-        "frames": len(tables["FRAMES"]), "lane_rows": len(tables["LANES"]),
+        "signals": measured(tables["SIGNALS"]), "signal_rows": len(tables["SIGNALS"]), "track_rows": len(tables["TRACKS"]),
+        "tracks": len(tables["TRACKS"]["track_id"].unique()), "frames": len(tables["FRAMES"]), "lane_rows": len(tables["LANES"]),
         "light_rows": len(tables["LIGHTS"]),
     }  # fmt: skip
 

@@ -213,6 +213,15 @@ def test_a_camera_without_calibration_is_reported(tmp_path: Path) -> None:
     assert read_table(store, "FRAMES")["fx_px"].null_count == 22
 
 
+def test_a_camera_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    def tilt(topic: str, _: int, item: Any) -> Any:
+        if topic == "/tf":
+            item.rotation.w = math.nan
+        return item
+
+    assert "camera front" in reason(tmp_path, change=tilt)
+
+
 def test_unknown_topics_are_reported_and_kept_in_landing(tmp_path: Path) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
