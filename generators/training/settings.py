@@ -15,7 +15,7 @@ class Settings(Record):
     channels: tuple[int, ...] = (64, 96, 128, 192)
     layers: int = 1
     views: int = 4
-    capacity: int = 4000
+    capacity: int = 7000
     first_views: int = 128
     workers: int = 12
     held_out: int = 6
