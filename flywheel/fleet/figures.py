@@ -8,22 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
-from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, hashed, placed, quads, unit
+from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, grouped, hashed, placed, quads, unit
 from flywheel.fleet.people import cyclist, pedestrian
 from flywheel.fleet.scene import Actor
 from flywheel.fleet.vehicles import vehicle
 
 
-def road_user(actor: Actor, *, t_s: float, eye: NDArray[np.float64]) -> Faces:
-    """One actor's faces in the world; brake lights replace tail lights while braking."""
+def road_user(actor: Actor, *, t_s: float, eye: NDArray[np.float64], group: int) -> Faces:
+    """One actor's faces in the world, as one thing for the depth test."""
     if actor.cls == "pedestrian":
-        return pedestrian(actor, t_s, eye)
+        return grouped(pedestrian(actor, t_s, eye), group)
     if actor.cls == "cyclist":
-        return cyclist(actor, t_s, eye)
+        return grouped(cyclist(actor, t_s, eye), group)
     c, s = math.cos(actor.heading_rad), math.sin(actor.heading_rad)
     front_seen = c * (eye[0] - actor.x_m) + s * (eye[1] - actor.y_m) > 0.2 * actor.length_m
     still = vehicle(actor.cls, actor.length_m, actor.width_m, actor.height_m, actor.seed, bool(front_seen))
-    return replace(placed(still, x_m=actor.x_m, y_m=actor.y_m, heading_rad=actor.heading_rad), glow=lights_on(still.glow, actor))
+    moved = placed(still, x_m=actor.x_m, y_m=actor.y_m, heading_rad=actor.heading_rad)
+    return replace(moved, glow=lights_on(still.glow, actor), group=np.full(len(still), group, np.int32))
 
 
 def lights_on(glow: Bytes, actor: Actor) -> Bytes:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
 from flywheel.fleet import figures, noise, raster, scenery, texture
-from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, grouped, joined, placed, taken
+from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, joined, placed, taken
 from flywheel.fleet.raster import FAR_M, LEAF_LEVELS, View
 from flywheel.fleet.scene import Camera, Instant, Signal, World
 from flywheel.fleet.scenery import GROUND_IDS, Scenery
 
-GROUND_SEEN_M, FACES_SEEN_M, PAINT_SEEN_M = 170.0, 260.0, 110.0
+GROUND_SEEN_M, FACES_SEEN_M, ACTORS_SEEN_M, PAINT_SEEN_M = 170.0, 260.0, 180.0, 110.0
 LIT = {"red": (1.0, 0.16, 0.10), "yellow": (1.0, 0.72, 0.12), "green": (0.20, 1.0, 0.55)}
 # sRGB colour, class and material of the ground ids (index 0 is the sky).
 GROUND = (
@@ -143,9 +143,9 @@ def ground_faces() -> Faces:
 
 def moving_faces(still: Scenery, instant: Instant, view: View) -> Faces:
     """Everything that depends on the instant: road users, lit lenses, and crowns turned to the camera."""
-    near = [a for a in instant.actors if np.hypot(a.x_m - view.eye[0], a.y_m - view.eye[1]) < FACES_SEEN_M]
     t_s = (instant.t_ns % 10**13) * 1e-9
-    parts = [grouped(figures.road_user(actor, t_s=t_s, eye=view.eye), k) for k, actor in enumerate(near)]
+    shown = [instant.actors[k] for k in np.flatnonzero(_in_view(instant, view))]
+    parts = [figures.road_user(actor, t_s=t_s, eye=view.eye, group=k) for k, actor in enumerate(shown)]
     signals = [s for s in still.world.signals if np.hypot(s.x_m - view.eye[0], s.y_m - view.eye[1]) < 150.0]
     parts += [signal_faces(signal, instant.lights.get(signal.light_id)) for signal in signals]
     offset = [((t.x_m - view.eye[0]) * view.turn[0, 2] + (t.y_m - view.eye[1]) * view.turn[1, 2], t) for t in still.trees]
@@ -154,6 +154,16 @@ def moving_faces(still: Scenery, instant: Instant, view: View) -> Faces:
     heights = np.array([t.height_m for t in trees], np.float32)
     parts.append(figures.crowns(places, heights, [t.seed for t in trees], view.eye, view.turn[:, 0], stamps=len(noise.leaf_masks())))
     return joined(parts)
+
+
+def _in_view(instant: Instant, view: View) -> NDArray[np.bool_]:
+    """Which actors may be in the picture: near enough, and within the wedge of its width."""
+    table = np.array([[a.x_m, a.y_m, a.length_m + a.width_m] for a in instant.actors]).reshape(-1, 3)
+    flat = (table[:, :2] - view.eye[:2]) @ view.turn[:2]
+    wedge = max(view.camera.cx_px, view.camera.width_px - view.camera.cx_px) / view.camera.fx_px
+    ahead, aside, reach = flat[:, 2], np.abs(flat[:, 0]), table[:, 2] / 2
+    inside = (ahead > -reach) & (aside - wedge * np.maximum(ahead, 0) < reach * np.hypot(1.0, wedge) + 0.5)
+    return np.asarray(inside & (np.hypot(ahead, aside) < ACTORS_SEEN_M))
 
 
 def draw(still: Scenery, instant: Instant, view: View) -> tuple[raster.Canvas, Table]:

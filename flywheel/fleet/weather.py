@@ -13,7 +13,7 @@ from flywheel.types import Condition
 
 # Extinction per metre; the distance at which 5% contrast is left (Koschmieder) is 3 / beta.
 EXTINCTION = {"clear": 0.0009, "fog": 0.042, "rain": 0.0075, "snow": 0.013}
-LOW_SUN_EXTINCTION = 0.006
+LOW_SUN_EXTINCTION = 0.0032
 BLOOM = {"clear": (0.30, 0.16), "fog": (0.45, 0.55), "rain": (0.42, 0.30), "snow": (0.40, 0.32)}
 SNOW_RGB = np.array([0.80, 0.83, 0.88], np.float32)
 
@@ -66,7 +66,7 @@ def snow_cover(base: Base) -> Reals:
     drift = noise.at(base.x_m, base.y_m, cell_m=0.22, kind=7, sigma=4.0, seed=base.seed)
     lies = np.array([0.0, 0.42, 0.40, 0.93, 0.95, 0.0, 0.30, 0.05, 0.0, 0.9], np.float32)[base.material]
     lies = np.where(base.cls == f.SIDEWALK, np.float32(0.92), lies)
-    lies = lies - (base.ids_px == 5) * np.float32(0.24)
+    lies = lies - (base.ids_px == 5) * np.float32(0.17)
     top = np.clip(base.table.normal[:, 2], 0, 1)[base.ids_px]
     lies = np.where((base.cls == f.VEHICLE) | (base.cls == f.POLE), top * 0.65, lies)
     amount = material_mask(base.material, f.ASPHALT, f.PAINT) * np.float32(0.24) + np.float32(0.04)
@@ -134,7 +134,7 @@ def veil(base: Base, condition: Condition, light: Light, image: Reals, glow: Rea
     image = image + cv2.resize(halo, (w, h), interpolation=cv2.INTER_LINEAR)
     if condition.lighting == "low_sun":
         apart = np.arccos(np.clip(base.ray @ sun.astype(np.float32) / base.reach, -1, 1))[..., None]
-        image = image + (0.75 * np.exp(-apart / 0.10) + 0.34 * np.exp(-apart / 0.42)) * np.array([1.5, 0.95, 0.45], np.float32)
+        image = image + (0.7 * np.exp(-apart / 0.10) + 0.19 * np.exp(-apart / 0.42)) * np.array([1.5, 0.95, 0.45], np.float32)
     return np.asarray(image, np.float32)
 
 
