@@ -5,6 +5,8 @@ posterior; Wilson 1927).
 """
 
 from collections.abc import Sequence
+from math import log10
+from statistics import NormalDist
 
 from flywheel.errors import require
 from flywheel.types import Record
@@ -19,9 +21,9 @@ class Interval(Record):
     high: float
 
 
-def _quantile(family: str, at: float, *shape: float) -> float:
-    stats = require("scipy.stats", extra="mine")
-    return float(getattr(stats, family).ppf(at, *shape))
+def _gamma_quantile(at: float, *, shape: float) -> float:
+    """Quantile of Gamma(shape, 1); half the chi-square quantile at 2 * shape degrees."""
+    return float(require("scipy.special", extra="mine").gammaincinv(shape, at))
 
 
 def _checked(events: int, exposure: float) -> None:
@@ -35,7 +37,7 @@ def upper_bound(events: int, *, exposure: float, confidence: float = CONFIDENCE)
     With no event at 95 % it is 2.996 / exposure, the rule of three. ValueError without exposure.
     """
     _checked(events, exposure)
-    return _quantile("chi2", confidence, 2 * events + 2) / 2 / exposure
+    return _gamma_quantile(confidence, shape=events + 1) / exposure
 
 
 def garwood(events: int, *, exposure: float, confidence: float = CONFIDENCE) -> Interval:
@@ -45,8 +47,8 @@ def garwood(events: int, *, exposure: float, confidence: float = CONFIDENCE) -> 
         return Interval(low=0.0, high=upper_bound(0, exposure=exposure, confidence=confidence))
     tail = (1 - confidence) / 2
     return Interval(
-        low=_quantile("chi2", tail, 2 * events) / 2 / exposure,
-        high=_quantile("chi2", 1 - tail, 2 * events + 2) / 2 / exposure,
+        low=_gamma_quantile(tail, shape=events) / exposure,
+        high=_gamma_quantile(1 - tail, shape=events + 1) / exposure,
     )
 
 
@@ -54,7 +56,7 @@ def jeffreys(events: int, *, exposure: float, confidence: float = CONFIDENCE) ->
     """Two-sided quantiles of the Gamma(k + 1/2, exposure) posterior of a rate."""
     _checked(events, exposure)
     tail = (1 - confidence) / 2
-    low, high = (_quantile("gamma", at, events + 0.5) / exposure for at in (tail, 1 - tail))
+    low, high = (_gamma_quantile(at, shape=events + 0.5) / exposure for at in (tail, 1 - tail))
     return Interval(low=low, high=high)
 
 
@@ -62,7 +64,7 @@ def wilson(successes: int, *, trials: int, confidence: float = CONFIDENCE) -> In
     """Score interval of a proportion, clipped to 0..1. ValueError unless 0 <= successes <= trials and trials > 0."""
     if not 0 <= successes <= trials or trials == 0:
         raise ValueError(f"a proportion needs 0 <= successes <= trials > 0, not {successes} of {trials}")
-    z, p = _quantile("norm", 0.5 + confidence / 2), successes / trials
+    z, p = NormalDist().inv_cdf(0.5 + confidence / 2), successes / trials
     scale = 1 + z * z / trials
     centre = (p + z * z / (2 * trials)) / scale
     half: float = z * (p * (1 - p) / trials + z * z / (4 * trials * trials)) ** 0.5 / scale
@@ -71,8 +73,6 @@ def wilson(successes: int, *, trials: int, confidence: float = CONFIDENCE) -> In
 
 def rarity(events: int, *, exposure: float) -> float:
     """-log10 of the one-sided 95 % upper bound of the rate: little data can never look rare."""
-    from math import log10
-
     return -log10(upper_bound(events, exposure=exposure))
 
 

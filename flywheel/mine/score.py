@@ -6,10 +6,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from flywheel.errors import BadData, require
+from flywheel.errors import BadData
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.rarity import Interval, wilson
 from flywheel.store import Store
@@ -85,15 +84,29 @@ def overlap_ns(first: tuple[int, int], second: tuple[int, int]) -> int:
 
 
 def match(planted: list[tuple[int, int]], mined: list[tuple[int, int]], *, tolerance_ns: int = TOLERANCE_NS) -> list[tuple[int, int]]:
-    """One-to-one pairs (planted, mined) of intervals that overlap within the tolerance: as many as possible, best overlap first."""
-    if not planted or not mined:
-        return []
-    optimize = require("scipy.optimize", extra="mine")
-    gain = np.array([[overlap_ns(p, m) + tolerance_ns for m in mined] for p in planted], np.float64)
-    span = max(1.0, float(np.abs(gain).max()))
-    worth = np.where(gain >= 0, 1.0 + gain / span / (len(planted) + len(mined)), 0.0)
-    rows, columns = optimize.linear_sum_assignment(worth, maximize=True)
-    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if worth[r, c] > 0]
+    """One-to-one pairs (planted, mined) of intervals that overlap within the tolerance: as many as possible."""
+    near = [_partners(interval, mined, tolerance_ns) for interval in planted]
+    taken: dict[int, int] = {}
+    for p in sorted(range(len(planted)), key=lambda p: -max((overlap_ns(planted[p], mined[m]) for m in near[p]), default=0)):
+        _assign(p, near, taken, set())
+    return sorted((p, m) for m, p in taken.items())
+
+
+def _partners(interval: tuple[int, int], mined: list[tuple[int, int]], tolerance_ns: int) -> list[int]:
+    """Mined intervals that overlap within the tolerance, the one that overlaps most first."""
+    overlaps = {m: overlap_ns(interval, other) for m, other in enumerate(mined)}
+    return sorted((m for m, overlap in overlaps.items() if overlap >= -tolerance_ns), key=lambda m: -overlaps[m])
+
+
+def _assign(p: int, near: list[list[int]], taken: dict[int, int], tried: set[int]) -> bool:
+    """Gives `p` one of its partners, moving others to partners that are still free if need be (an augmenting path)."""
+    for m in near[p]:
+        if m not in tried:
+            tried.add(m)
+            if m not in taken or _assign(taken[m], near, taken, tried):
+                taken[m] = p
+                return True
+    return False
 
 
 def _mined(store: Store) -> tuple[dict[Key, list[Row]], set[str]]:
