@@ -10,6 +10,7 @@ from flywheel.geometry import nearest_instant
 from flywheel.publish.recipe import Recipe
 
 MS = 1_000_000
+_SIDEWAYS = ("left", "right", "rear", "back", "cross", "side")
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -66,8 +67,15 @@ def pick_drive(recipe: Recipe, *, frames: Rows, events: Rows, variations: Rows, 
 
 
 def front_camera(names: Sequence[str]) -> str | None:
-    """The camera that looks ahead: the shortest name that holds 'front', else the first name; None if there is none."""
-    return min(set(names), key=lambda name: ("front" not in name.lower(), len(name), name), default=None)
+    """The camera that looks ahead: a plain front view, then a tele view, any other, sideways ones last; None if there is none."""
+    return min(set(names), key=_camera_rank, default=None)
+
+
+def _camera_rank(name: str) -> tuple[int, str]:
+    low = name.lower()
+    if any(word in low for word in _SIDEWAYS):
+        return 3, low
+    return (int("tele" in low) if "front" in low else 2), low
 
 
 def _front(frames: Rows) -> list[Mapping[str, Any]]:
