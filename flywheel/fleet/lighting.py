@@ -107,7 +107,7 @@ def albedo(base: Base) -> tuple[Reals, Reals]:
     return image[..., :3] * base.texture, image[..., 3:]
 
 
-def irradiance(base: Base, light: Light, sun: NDArray[np.float64]) -> Reals:
+def irradiance(base: Base, light: Light, sun: NDArray[np.float64], *, snowy: bool) -> Reals:
     """Sun and sky light on every face (H, W, 3), without shadows on the ground."""
     normal = np.where(
         (base.table.material == f.LEAF)[:, None], base.table.normal * 0.75 + np.array([0, 0, 0.6], np.float32), base.table.normal
@@ -115,14 +115,14 @@ def irradiance(base: Base, light: Light, sun: NDArray[np.float64]) -> Reals:
     up = np.clip(normal[:, 2:] * 0.5 + 0.5, 0, 1)
     rows = up * np.array(light.above) + (1 - up) * np.array(light.below)
     rows = rows + np.clip(normal @ sun, 0, 1)[:, None] * np.array(light.sun)
-    rows = rows + sheen(base, light)
+    rows = rows + sheen(base, light, snowy=snowy)
     top = max(float(rows.max()), 1e-3)
     return spread(base, (rows / top).astype(np.float32))[..., :3] * np.float32(top)
 
 
-def sheen(base: Base, light: Light) -> Reals:
-    """(N, 3) what glass and car paint mirror of the sky, as light on a surface of their own colour (which is divided out)."""
-    share = np.array([0, 0, 0, 0, 0, 0, 0, 0.11, 0.035, 0], np.float32)[base.table.material]
+def sheen(base: Base, light: Light, *, snowy: bool) -> Reals:
+    """(N, 3) what glass and bare car paint mirror of the sky, as light on a surface of their own colour (which is divided out)."""
+    share = np.array([0, 0, 0, 0, 0, 0, 0, 0.11, 0.0 if snowy else 0.035, 0], np.float32)[base.table.material]
     tilt = 0.35 + 0.65 * np.clip(base.table.normal[:, 2] * 1.5 + 0.3, 0, 1)
     mirrored = 0.5 * np.array(light.horizon, np.float32) + 0.5 * np.array(light.above, np.float32)
     return np.asarray((share * tilt)[:, None] * mirrored / np.maximum(base.table.colour**2, 0.012), np.float32)
@@ -194,8 +194,7 @@ def beams(base: Base) -> Reals:
     towards = np.clip(-(base.table.normal[:, 0] * c + base.table.normal[:, 1] * s), 0, 1)[base.ids_px]
     below = 1 / (1 + np.exp(np.clip((base.z_m - 0.85 - 0.005 * ahead) * 3.5, -30, 30)))
     wall = towards * (below + 0.07) * 2.2 / (1 + (ahead / 22.0) ** 2)
-    flat = np.abs(base.z_m) < 0.02
-    return np.asarray(across * np.where(flat, road, wall + 0.04 * road), np.float32)
+    return np.asarray(across * np.where(base.ground, road, wall + 0.04 * road), np.float32)
 
 
 def lamp_pools(base: Base) -> Reals:
@@ -220,43 +219,50 @@ def glow(base: Base, light: Light) -> Reals:
     gain = np.array(light.glow, np.float32)[base.table.glow]
     image = spread(base, base.table.colour**2 * (gain / GLOW_MAX)[:, None])[..., :3] * np.float32(GLOW_MAX)
     if light.windows:
-        image = image + (base.windows * np.float32(light.windows))[..., None] * np.array([1.0, 0.72, 0.38], np.float32)
+        lit = base.windows > 0
+        image[lit] += (base.windows[lit] * np.float32(light.windows))[:, None] * np.array([1.0, 0.72, 0.38], np.float32)
     return np.asarray(image, np.float32)
 
 
 def sky(base: Base, light: Light, condition: Condition, sun: NDArray[np.float64], sky_share: Reals) -> Reals:
     """Sky radiance (H, W, 3), zero below the last row that shows any: gradient, clouds, far hills, a low sun's disc."""
     rows = int(np.flatnonzero(sky_share.any(axis=(1, 2))).max(initial=-1)) + 1
-    whole = np.zeros(base.ray.shape, np.float32)
+    whole = np.zeros((*base.view.shape, 3), np.float32)
     if rows:
-        whole[:rows] = _heaven(base.ray[:rows] / base.reach[:rows, :, None], base.seed, light, condition, sun)
+        whole[:rows] = _heaven(base.ray[:, :rows] / base.reach[:rows], base.seed, light, condition, sun)
     return whole
 
 
 def _heaven(ray: Reals, seed: int, light: Light, condition: Condition, sun: NDArray[np.float64]) -> Reals:
-    """Sky radiance in unit directions (R, W, 3)."""
-    rise = np.clip(ray[..., 2], 0, 1)
+    """Sky radiance (R, W, 3) in unit directions (3, R, W)."""
+    rise = np.clip(ray[2], 0, 1)
     share = np.exp(rise * np.float32(-1 / 0.16))[..., None]
     horizon, above = np.array(light.horizon, np.float32), np.array(light.above, np.float32)
     image = share * horizon + (1 - share) * np.array(light.zenith, np.float32)
     if condition.weather == "clear":
         image = _clouded(image, ray, rise, share, horizon * np.float32(0.55) + above * np.float32(0.75), seed)
     if condition.lighting == "low_sun":
-        apart = np.arccos(np.clip(ray @ sun.astype(np.float32), -1, 1))[..., None]
+        apart = apart_from(ray, sun)[..., None]
         image = image + np.exp(-((apart / 0.030) ** 4)) * np.array([14.0, 11.0, 7.0], np.float32)
     return np.asarray(_skyline(image, ray, 0.62 * horizon + 0.10 * above * np.array([0.4, 0.7, 0.5], np.float32), seed), np.float32)
+
+
+def apart_from(ray: Reals, sun: NDArray[np.float64]) -> Reals:
+    """Angle (R, W) in radians between unit directions (3, R, W) and the sun."""
+    x, y, z = (np.float32(c) for c in sun)
+    return np.arccos(np.clip(ray[0] * x + ray[1] * y + ray[2] * z, -1, 1))
 
 
 def _clouded(image: Reals, ray: Reals, rise: Reals, share: Reals, tint: Reals, seed: int) -> Reals:
     """Clouds on a flat layer above the place."""
     layer = 1 / (rise + np.float32(0.12))
-    puffs = noise.at(ray[..., 0] * layer, ray[..., 1] * layer, cell_m=0.035, kind=5, sigma=7.0, seed=seed)
+    puffs = noise.at(ray[0] * layer, ray[1] * layer, cell_m=0.035, kind=5, sigma=7.0, seed=seed)
     cloud = np.clip(puffs * 0.45 - 0.05, 0, 0.75)[..., None] * (1 - share * 0.55)
     return np.asarray(image * (1 - cloud) + cloud * tint, np.float32)
 
 
 def _skyline(image: Reals, ray: Reals, shade: Reals, seed: int) -> Reals:
     """Far hills just above the horizon."""
-    hills = noise.at(np.arctan2(ray[..., 1], ray[..., 0]), np.zeros_like(ray[..., 2]), cell_m=0.012, kind=6, sigma=4.0, seed=seed)
-    behind = np.clip((0.030 + 0.010 * hills - ray[..., 2]) * 320, 0, 1)[..., None]
+    hills = noise.at(np.arctan2(ray[1], ray[0]), np.zeros_like(ray[2]), cell_m=0.012, kind=6, sigma=4.0, seed=seed)
+    behind = np.clip((0.030 + 0.010 * hills - ray[2]) * 320, 0, 1)[..., None]
     return np.asarray(image * (1 - behind) + behind * shade, np.float32)

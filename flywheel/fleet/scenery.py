@@ -65,9 +65,8 @@ def coat(face_id: int, polygons: Sequence[Reals]) -> Coat:
     return Coat(face_id, lifted, centre.astype(np.float32), reach.astype(np.float32))
 
 
-def side_lines(line: Sequence[Point], *, left_m: float, right_m: float) -> tuple[Reals, Reals]:
+def side_lines(points: NDArray[np.float64], *, left_m: float, right_m: float) -> tuple[Reals, Reals]:
     """(N, 2) left and right edges of a polyline, mitred at its bends; offsets are positive to the left."""
-    points = np.asarray(line, np.float64)
     steps = np.diff(points, axis=0)
     steps = steps / np.maximum(np.linalg.norm(steps, axis=1, keepdims=True), 1e-6)
     along = np.concatenate([steps[:1], steps[:-1] + steps[1:], steps[-1:]])
@@ -77,11 +76,20 @@ def side_lines(line: Sequence[Point], *, left_m: float, right_m: float) -> tuple
     return (points + across * left_m).astype(np.float32), (points + across * right_m).astype(np.float32)
 
 
+def plain(line: Sequence[Point]) -> NDArray[np.float64]:
+    """(N, 2) the polyline without points that lie within a centimetre of the rest (Douglas-Peucker)."""
+    import cv2
+
+    points = np.asarray(line, np.float64)
+    kept = cv2.approxPolyDP((points - points[0]).astype(np.float32)[:, None], 0.01, False)[:, 0]
+    return np.asarray(kept + points[0], np.float64)
+
+
 def band(line: Sequence[Point], *, left_m: float, right_m: float) -> list[Reals]:
     """Quads (4, 2) between two offsets of a polyline."""
-    if len(line) < 2:
+    if len(line) < 2 or len(points := plain(line)) < 2:
         return []
-    left, right = side_lines(line, left_m=left_m, right_m=right_m)
+    left, right = side_lines(points, left_m=left_m, right_m=right_m)
     return [np.array([left[i], left[i + 1], right[i + 1], right[i]]) for i in range(len(left) - 1)]
 
 

@@ -44,7 +44,7 @@ class Table:
 @dataclass(frozen=True)
 class Base:
     """One instant, drawn without light. ids (2H, 2W); all other images (H, W[, 3]); places in metres (world: x_m, y_m, z_m);
-    ray: world direction with depth_m * ray = place - eye; reach: its length."""
+    ray (3, H, W): world direction with depth_m * ray = place - eye; reach: its length."""
 
     scenery: Scenery
     instant: Instant
@@ -59,6 +59,7 @@ class Base:
     x_m: Reals
     y_m: Reals
     z_m: Reals
+    ground: NDArray[np.bool_]
     ray: Reals
     reach: Reals
     texture: Reals
@@ -107,11 +108,11 @@ def _in_sight(coat: scenery.Coat, view: View) -> NDArray[np.bool_]:
 
 
 def ray_grid(view: View) -> Reals:
-    """(H, W, 3) world direction of each pixel's centre, scaled so that depth times ray is the place seen."""
+    """(3, H, W) world direction of each pixel's centre, scaled so that depth times ray is the place seen."""
     camera, turn = view.camera, view.turn.astype(np.float32)
     u = (np.arange(camera.width_px, dtype=np.float32) + np.float32(0.5 - camera.cx_px)) / np.float32(camera.fx_px)
     v = (np.arange(camera.height_px, dtype=np.float32) + np.float32(0.5 - camera.cy_px)) / np.float32(camera.fy_px)
-    return np.asarray(u[None, :, None] * turn[:, 0] + (v[:, None, None] * turn[:, 1] + turn[:, 2]), np.float32)
+    return np.asarray(turn[:, 0, None, None] * u + (turn[:, 1, None] * v + turn[:, 2, None])[:, :, None], np.float32)
 
 
 @lru_cache(maxsize=8)
@@ -201,7 +202,7 @@ def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base
     ids = np.ascontiguousarray(canvas.ids[:: raster.OVER, :: raster.OVER])
     depth = depth_of(ids, table, view)
     ray = ray_grid(view)
-    x, y, z = (ray[..., k] * depth + np.float32(view.eye[k]) for k in range(3))
+    x, y, z = (ray[k] * depth + np.float32(view.eye[k]) for k in range(3))
     material = table.material[ids]
     factors, windows = texture.textures(still, table.tag, table.normal, ids, material, depth, (x, y, z), seed)
     return Base(
@@ -218,8 +219,9 @@ def base_pass(world: World, instant: Instant, camera: Camera, seed: int) -> Base
         x,
         y,
         z,
+        (ids > 0) & (ids < GROUND_IDS),
         ray,
-        np.sqrt(np.einsum("ijk,ijk->ij", ray, ray)),
+        np.sqrt(ray[0] ** 2 + ray[1] ** 2 + ray[2] ** 2),
         factors,
         windows,
     )

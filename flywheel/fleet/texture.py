@@ -15,19 +15,28 @@ def textures(
     still: Scenery, tag: NDArray[np.int32], normals: Reals, ids: NDArray[np.int32], material: Bytes, depth: Reals, place: Place, seed: int
 ) -> tuple[Reals, Reals]:  # fmt: skip
     """Colour factors (H, W, 3) anchored in the world, and (H, W) how much of a pixel is window glass of a lit room."""
-    x, y, _ = place
+    import cv2
+
     flat = material_mask(material, f.ASPHALT, f.PAVING, f.GRASS, f.PAINT)
-    close = np.exp(depth * np.float32(-1 / 14.0))
-    grain = noise.at(x, y, cell_m=0.035, kind=1, sigma=0.6, seed=seed) * close
-    patch = noise.at(x, y, cell_m=0.45, kind=2, sigma=3.0, seed=seed) * np.exp(depth * np.float32(-1 / 60.0))
-    strength = np.array([0.0, 0.11, 0.10, 0.09, 0.22, 0.03, 0.12, 0.0, 0.0, 0.08], np.float32)[material]
-    factor = 1.0 + strength * np.where(flat, grain + patch * 0.6, grain * 0.7)
-    factor *= 1.0 - slabs(x, y, depth) * (material == f.PAVING)
-    image = np.repeat(np.maximum(factor, 0.3)[..., None], 3, axis=2).astype(np.float32)
+    top = int(np.flatnonzero(flat.any(axis=1)).min(initial=len(flat)))
+    factor = np.ones(ids.shape, np.float32)
+    if top < len(flat):
+        factor[top:] = _ground(place[0][top:], place[1][top:], depth[top:], material[top:], seed)
+    image = cv2.merge([factor, factor, factor])
     windows = np.zeros(ids.shape, np.float32)
     if (material == f.FACADE).any():
         _windows(still, tag, normals, ids, material == f.FACADE, depth, place, image, windows)
-    return image, windows
+    return np.asarray(image, np.float32), windows
+
+
+def _ground(x: Reals, y: Reals, depth: Reals, material: Bytes, seed: int) -> Reals:
+    """Grain, patches and slab joints of flat ground; 1 elsewhere."""
+    grain = noise.at(x, y, cell_m=0.035, kind=1, sigma=0.6, seed=seed) * np.exp(depth * np.float32(-1 / 14.0))
+    patch = noise.at(x, y, cell_m=0.45, kind=2, sigma=3.0, seed=seed) * np.exp(depth * np.float32(-1 / 60.0))
+    strength = np.array([0.0, 0.11, 0.10, 0.09, 0.22, 0.0, 0.0, 0.0, 0.0, 0.0], np.float32)[material]
+    factor = 1.0 + strength * (grain + patch * np.float32(0.6))
+    factor *= 1.0 - slabs(x, y, depth) * (material == f.PAVING)
+    return np.asarray(np.maximum(factor, np.float32(0.3)), np.float32)
 
 
 def material_mask(material: Bytes, *kinds: int) -> NDArray[np.bool_]:

@@ -34,20 +34,21 @@ def develop(base: Base, condition: Condition, albedo: Reals, sky_share: Reals) -
 
 def illumination(base: Base, condition: Condition, light: Light, sun: NDArray[np.float64]) -> Reals:
     """All light that falls on each pixel's surface (H, W, 3)."""
-    falls = lighting.irradiance(base, light, sun)
+    import cv2
+
+    falls = lighting.irradiance(base, light, sun, snowy=condition.weather == "snow")
     sunny = max(light.sun) > 0
     contact, cast = lighting.shadows(base, sun, cast=sunny)
-    ground = np.abs(base.z_m) < 0.02
     if sunny:
         direct = np.array(light.sun, np.float32) * np.float32(max(sun[2], 0.0))
-        share = np.array(light.above, np.float32) / (np.array(light.above, np.float32) + direct)
-        falls = falls * (1 - (cast * ground)[..., None] * (1 - share))
-    falls = falls * (1 - 0.72 * contact * ground)[..., None]
+        share = direct / (np.array(light.above, np.float32) + direct)
+        falls *= 1 - (cast * base.ground)[..., None] * share
+    falls *= (1 - np.float32(0.72) * contact * base.ground)[..., None]
     if light.lamps:
-        falls = falls + (lighting.lamp_pools(base) * np.float32(0.62 * light.lamps))[..., None] * lighting.LAMP_RGB
-    if light.beams:
-        falls = falls + (lighting.beams(base) * np.float32(light.beams))[..., None] * lighting.HEAD_RGB
-    return np.asarray(falls, np.float32)
+        local = np.dstack([lighting.lamp_pools(base), lighting.beams(base)])
+        mix = np.stack([lighting.LAMP_RGB * np.float32(0.62 * light.lamps), lighting.HEAD_RGB * np.float32(light.beams)], axis=1)
+        falls += cv2.transform(local, mix)
+    return falls
 
 
 def surfaces(base: Base, condition: Condition, albedo: Reals) -> Reals:
@@ -69,6 +70,7 @@ def snow_cover(base: Base) -> Reals:
     lies = lies - (base.ids_px == 5) * np.float32(0.17)
     top = np.clip(base.table.normal[:, 2], 0, 1)[base.ids_px]
     lies = np.where((base.cls == f.VEHICLE) | (base.cls == f.POLE), top * 0.65, lies)
+    lies = np.where(base.material == f.GLASS, np.float32(0.0), lies)
     amount = material_mask(base.material, f.ASPHALT, f.PAINT) * np.float32(0.24) + np.float32(0.04)
     return np.asarray(np.clip(lies + drift * amount * (lies > 0), 0, 0.97), np.float32)
 
@@ -91,7 +93,7 @@ def wet(base: Base, image: Reals) -> Reals:
     mirrored = image.reshape(-1, 3).take(source, axis=0)
     depth = np.clip((rows[top:] - foot) / np.float32(40), 0, 1)[..., None]
     mirrored = cv2.blur(mirrored, (3, 9)) * (1 - depth) + cv2.blur(mirrored, (5, 41)) * depth
-    slant = np.abs(base.ray[top:, :, 2]) / base.reach[top:]
+    slant = np.abs(base.ray[2, top:]) / base.reach[top:]
     fresnel = 0.05 + 0.95 * (1 - slant) ** 5
     puddles = np.clip(0.85 + 0.35 * noise.at(base.x_m[top:], base.y_m[top:], cell_m=0.3, kind=8, sigma=4.0, seed=base.seed), 0.3, 1.3)
     share = (flat[top:] * np.clip(fresnel * puddles * 1.1, 0, 0.85))[..., None]
@@ -133,7 +135,7 @@ def veil(base: Base, condition: Condition, light: Light, image: Reals, glow: Rea
     halo = cv2.GaussianBlur(small, (0, 0), 1.3) * near + cv2.GaussianBlur(small, (0, 0), 6.0) * wide
     image = image + cv2.resize(halo, (w, h), interpolation=cv2.INTER_LINEAR)
     if condition.lighting == "low_sun":
-        apart = np.arccos(np.clip(base.ray @ sun.astype(np.float32) / base.reach, -1, 1))[..., None]
+        apart = lighting.apart_from(base.ray / base.reach, sun)[..., None]
         image = image + (0.7 * np.exp(-apart / 0.10) + 0.19 * np.exp(-apart / 0.42)) * np.array([1.5, 0.95, 0.45], np.float32)
     return np.asarray(image, np.float32)
 
@@ -182,22 +184,25 @@ def flakes(base: Base) -> Reals:
 
 def sensor(base: Base, condition: Condition, image: Reals, light: Light) -> Bytes:
     """Exposure, a soft shoulder, colour, and a little noise that is stronger in the dark: (H, W, 3) uint8."""
-    shown = 1 - np.exp(image * np.float32(-light.exposure))
-    grey = shown.mean(axis=2, keepdims=True)
+    import cv2
+
     keep = {"clear": 1.12, "fog": 0.9, "rain": 0.82, "snow": 0.9}[condition.weather]
-    shown = np.sqrt(np.maximum(grey + (shown - grey) * np.float32(keep), 0))
-    rough = 1.7 if condition.lighting == "night" else 0.9
+    mix = np.eye(3, dtype=np.float32) * np.float32(keep) + np.float32((1 - keep) / 3)
+    shown = cv2.transform(1 - cv2.exp(image * np.float32(-light.exposure)), mix)
+    shown = cv2.sqrt(np.maximum(shown, 0))
     top, left = (int(n) for n in dice(base, 93).integers(0, 200, 2))
     h, w = base.view.shape
-    grain = _grain(h + 200, w + 200)[top : top + h, left : left + w]
-    return np.asarray(np.clip(shown * 255 + grain * np.float32(rough) + 0.5, 0, 255).astype(np.uint8))
+    grain = _grain(h + 200, w + 200, 1.7 if condition.lighting == "night" else 0.9)[top : top + h, left : left + w]
+    return np.asarray(np.clip(shown * np.float32(255) + grain, 0, 255).astype(np.uint8))
 
 
-_GRAINS: dict[tuple[int, int], Reals] = {}
+_GRAINS: dict[tuple[int, int, float], Reals] = {}
 
 
-def _grain(height: int, width: int) -> Reals:
-    if (height, width) not in _GRAINS:
+def _grain(height: int, width: int, rough: float) -> Reals:
+    """Noise of the sensor in grey levels, with the half that turns cutting into rounding."""
+    key = (height, width, rough)
+    if key not in _GRAINS:
         made = np.random.default_rng(5).standard_normal((height, width, 3)).astype(np.float32)
-        _GRAINS[height, width] = made * np.float32(0.45) + made.mean(axis=2, keepdims=True)
-    return _GRAINS[height, width]
+        _GRAINS[key] = (made * np.float32(0.45) + made.mean(axis=2, keepdims=True)) * np.float32(rough) + np.float32(0.5)
+    return _GRAINS[key]
