@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from flywheel.curate.decisions import decide_all
-from flywheel.curate.review_dataset import flat, open_dataset, run_brain, save_views, set_appearance, sync_samples
+from flywheel.curate.review_dataset import BESIDE, QUEUE, flat, open_dataset, run_brain, save_views, set_appearance, sync_samples
 from flywheel.curate.review_samples import ORIGINAL, ReviewSample, review_samples
 from flywheel.errors import BadData, FlywheelError, require
 from flywheel.store import DiskStore, Store, media_key, open_store
@@ -201,13 +201,20 @@ def _open_app(fo: Any, name: str, *, state: Path, port: int, remote: bool, tries
     compiling its modules; compiled ones are kept under `state`, so that another try starts further on."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         os.environ.setdefault("PYTHONPYCACHEPREFIX", str(state.expanduser().resolve() / "pycache"))
-    late: Exception | None = None
+    dataset, late = fo.load_dataset(name), None
+    wanted = {"view": _first_view(dataset), "color_scheme": dataset.app_config.color_scheme}
     for _ in range(tries):
         try:
-            return fo.launch_app(fo.load_dataset(name), address="127.0.0.1", port=port, remote=remote)
+            return fo.launch_app(address="127.0.0.1", port=port, remote=remote, **wanted)
         except fo.core.service.ServiceListenTimeout as err:
             late = err
     raise FlywheelError(f"FiftyOne's server did not answer on 127.0.0.1:{port} in {tries} tries. Is the port taken? ({late})")
+
+
+def _first_view(dataset: Any) -> Any:
+    """The review queue, or originals beside their variations where the queue is empty."""
+    queue = dataset.load_saved_view(QUEUE)
+    return queue if len(queue) else dataset.load_saved_view(BESIDE)
 
 
 def main() -> None:

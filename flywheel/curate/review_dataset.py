@@ -35,6 +35,7 @@ COLOURS = {
     "boxes": {"car": "#3fa7ff", "truck": "#b07cff", "bus": "#7c8cff", "pedestrian": "#ff9f1c", "cyclist": "#ffd23f", "other": "#b0b0b0"},
 }
 BRAIN_LEAST = 5
+QUEUE, BESIDE = "review queue", "side by side"
 
 
 def open_dataset(fo: Any, name: str) -> Any:
@@ -130,7 +131,8 @@ def save_views(fo: Any, dataset: Any) -> list[str]:
     """Names of the saved views, now up to date with the group slices there are."""
     variations, verdict = flat(dataset, originals=False), fo.ViewField("verdict")
     views = {
-        "review queue": (variations.match_tags("needs_review").sort_by("margin"), "undecided, or a narrow decision by a rule"),
+        QUEUE: (variations.match_tags("needs_review").sort_by("margin"), "undecided, or a narrow decision by a rule"),
+        BESIDE: (flat(dataset).sort_by([("group.id", 1), ("group.name", -1)]), "each original, then its variations"),
         "accepted": (variations.match(verdict == ACCEPT), "may enter a dataset"),
         "rejected": (variations.match(verdict == REJECT), "may not; see gate and reason"),
         "by scenario": (flat(dataset).group_by("scenario"), "one tile a scenario, originals and variations"),

@@ -35,9 +35,8 @@ def free_port() -> int:
 
 
 def handmade_root(root: Path) -> None:
-    """A curated root of six scenes; one variation of them is rejected."""
+    """A curated root of six scenes; two variations of them are rejected."""
     from flywheel.curate.decisions import curate_batch
-    from flywheel.curate.rules import Thresholds
     from flywheel.store import DiskStore
 
     place = Path(__file__).parent.parent / "curate" / "handmade.py"
@@ -47,7 +46,7 @@ def handmade_root(root: Path) -> None:
     handmade = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(handmade)
     handmade.scenes(DiskStore(root), parents=6)
-    curate_batch(DiskStore(root), handmade.BATCH, thresholds=Thresholds(duplicate_cosine=0.99))
+    curate_batch(DiskStore(root), handmade.BATCH)
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -91,11 +90,6 @@ def page(app: str) -> Iterator[Any]:
         browser.close()
 
 
-def dismiss_welcome(page: Any) -> None:
-    """Closes the popovers a new App opens with."""
-    page.keyboard.press("Escape")
-
-
 def shoot(page: Any, name: str) -> None:
     """A screenshot under FLYWHEEL_SCREENSHOTS, if that is set."""
     if folder := os.environ.get("FLYWHEEL_SCREENSHOTS"):
@@ -103,11 +97,26 @@ def shoot(page: Any, name: str) -> None:
         page.screenshot(path=str(Path(folder, name)))
 
 
-def test_the_grid_shows_the_review(app: str, page: Any) -> None:
-    page.goto(f"{app}/datasets/flywheel-review")
+def test_the_grid_shows_originals_beside_their_variations(app: str, page: Any) -> None:
+    page.goto(f"{app}/datasets/flywheel-review?view=side-by-side")
     page.wait_for_selector("[data-cy=fo-grid]")
-    page.wait_for_selector("[data-cy=looker]")
-    dismiss_welcome(page)
-    page.wait_for_timeout(4000)
+    page.wait_for_function("document.querySelectorAll('[data-cy=looker]').length >= 9")
+    page.keyboard.press("Escape")  # the welcome popover, where there is one
+    page.get_by_text("night_rain").first.wait_for()
+    page.wait_for_timeout(3000)  # the images fade in
     shoot(page, "fiftyone_grid.png")
-    assert page.locator("[data-cy=looker]").count() == 6
+    shown = page.locator("[data-cy=fo-grid]").inner_text()
+    for text in ("cut_in", "low_ttc", "day_clear", "dusk_clear", "accept", "every gate passed"):
+        assert text in shown, text
+    assert page.get_by_text("score_structure").count()
+
+
+def test_one_variation_opens_with_its_record(app: str, page: Any) -> None:
+    page.goto(f"{app}/datasets/flywheel-review?view=review-queue")
+    page.wait_for_selector("[data-cy=looker]")
+    page.keyboard.press("Escape")
+    page.locator("[data-cy=looker]").first.click()
+    page.wait_for_selector("[data-cy=modal]")
+    page.get_by_text("every gate passed, structure the most narrowly").first.wait_for()
+    page.wait_for_timeout(2000)
+    shoot(page, "fiftyone_sample.png")

@@ -104,9 +104,10 @@ def test_views_queue_and_brain_are_there(bench: SimpleNamespace) -> None:
     dataset = bench.fo.load_dataset(bench.name)
     assert report.brain
     assert {"embedding_map", "similarity", "uniqueness"} <= set(dataset.list_brain_runs())
-    assert set(report.views) == {"review queue", "accepted", "rejected", "by scenario"}
+    assert set(report.views) == {"review queue", "side by side", "accepted", "rejected", "by scenario"}
     sizes = {name: len(dataset.load_saved_view(name)) for name in report.views}
-    assert sizes == {"review queue": 3, "accepted": 6, "rejected": 0, "by scenario": 2}
+    assert sizes == {"review queue": 3, "side by side": 9, "accepted": 6, "rejected": 0, "by scenario": 2}
+    assert dataset.load_saved_view("side by side").values("group.name") == ["original", "night_rain", "dusk_clear"] * 3
     queue = dataset.load_saved_view("review queue")
     assert set(queue.values("gate")) == {"structure"}  # 0.36 against 0.35
     assert report.needs_review == 3
