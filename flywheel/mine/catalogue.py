@@ -68,9 +68,10 @@ HARD_BRAKING = Scenario(
 CUT_IN = Scenario(
     name="cut_in", row=7,
     definition=(
-        "A vehicle from an adjacent lane whose nearest side comes more than 0.3 m inside the ego lane, ahead of the ego, and which becomes "
-        "the lead within 50 m. L1: time headway at intrusion; L2: time to collision below v_rel / 12 + 0.35 s. The ego's own lane change "
-        "makes none. It ends when the vehicle's centre is within 0.5 m of the lane's centre, at the latest after 3 s."
+        "A vehicle from an adjacent lane whose nearest side (its centre less half its width) comes more than 0.3 m inside the ego lane, "
+        "ahead of the ego, and which becomes the lead within 50 m. L1: time headway at intrusion; L2: time to collision below "
+        "v_rel / 12 + 0.35 s. The ego's own lane change makes none. It ends when "
+        "the vehicle's centre is within 0.5 m of the lane's centre, at the latest after 3 s."
     ),
     levels={
         "L1": (Threshold(quantity="headway", sign="<=", value=2.0, unit="s"),),

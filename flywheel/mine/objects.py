@@ -27,8 +27,8 @@ class Objects:
     """Rows sorted by (frame, track). Lengths in m, speeds in m/s over ground along the path's axes.
 
     `gap_m` runs from the ego's front bumper to the object's rear end along the path; `side_m` is its centre's distance to
-    the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` its half
-    width across the path.
+    the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` half of
+    what it covers across the path as it is turned, `width_m` its own width.
     """
 
     clock: Clock
@@ -44,6 +44,7 @@ class Objects:
     lane_m: Reals
     abs_m: Reals
     half_m: Reals
+    width_m: Reals
     turned_rad: Reals
     along_mps: Reals
     across_mps: Reals
@@ -151,6 +152,6 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     return Objects(
         clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
         classes=classes, front_m=front, gap_m=np.maximum(front - (c * length + s * width) / 2, 0.0), side_m=across - frames.across,
-        lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, turned_rad=turned,
+        lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, width_m=width, turned_rad=turned,
         along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes),
     )  # fmt: skip

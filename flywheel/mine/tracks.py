@@ -96,7 +96,7 @@ def cut_in(drive: Drive, entry: Scenario) -> list[Hit]:
     """Vehicles that come from an adjacent lane into the ego's, ahead and close, and become its lead."""
     objects, lanes, rules = drive.objects, drive.lanes, entry.settings
     width = lanes.latest(objects.clock.t_ns[objects.frame], lanes.width_m)
-    reach = width / 2 - rules["intrusion_m"] + objects.half_m
+    reach = width / 2 - rules["intrusion_m"] + objects.width_m / 2
     vehicle = objects.is_a(*VEHICLES) & objects.aligned & (objects.front_m > 0)
     inside = vehicle & (np.abs(objects.lane_m) < reach)
     lead = objects.nearest_ahead(inside)
@@ -112,7 +112,7 @@ def _cut_in_hit(objects: Objects, courses: Courses, first: int, reach: Reals, wi
     row = int(courses.rows[first])
     past = courses.rows[courses.window(first, before_s=entry.settings["look_back_s"])][:-1]
     centre = objects.abs_m[row] - objects.lane_m[row]
-    if len(past) == 0 or abs(objects.abs_m[past[-1]] - centre) < reach[row]:
+    if len(past) == 0 or abs(objects.abs_m[past[-1]] - centre) < reach[past[-1]]:
         return None
     beside = np.abs(objects.abs_m[past] - centre)
     adjacent = (beside >= width[row] / 2) & (beside <= 1.5 * width[row]) & objects.aligned[past]
