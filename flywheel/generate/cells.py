@@ -47,14 +47,26 @@ class Ledger:
         self.held: Counter[Key] = Counter(self.real)
         self.held.update((row["scenario"], row["target_condition"]) for row in variations)
         self.planned: Counter[Key] = Counter()
+        self.drawn: Counter[str] = Counter()
 
     def weight(self, key: Key) -> float:
         """Severity of the scenario's worst event times one plus what the model's failures ask for."""
         return self.severity[key[0]] * (1.0 + self.demand[key])
 
-    def order(self, key: Key) -> tuple[float, float, Key]:
-        """Sorts the neediest cell first: weight over what it holds, then least real exposure, then name."""
-        return -self.weight(key) / (1 + self.held[key] + self.planned[key]), self.exposure_s[key], key
+    def order(self, key: Key) -> tuple[float, float, int, int, Key]:
+        """Sorts the neediest cell first: weight over what it holds, then least real exposure.
+
+        Of equal cells the one whose condition, then whose lighting and weather, this plan has drawn least.
+        """
+        need = self.weight(key) / (1 + self.held[key] + self.planned[key])
+        lighting, _, weather = key[1].rpartition("_")
+        return -need, self.exposure_s[key], self.drawn[key[1]], self.drawn[lighting] + self.drawn[weather], key
+
+    def plan(self, key: Key) -> None:
+        """Counts one more planned variation in a cell."""
+        self.planned[key] += 1
+        lighting, _, weather = key[1].rpartition("_")
+        self.drawn.update((key[1], lighting, weather))
 
     def cells(self, scenarios: Iterable[str], targets: Sequence[Condition]) -> tuple[Cell, ...]:
         """Every cell of these scenarios as a record, by name."""
@@ -86,7 +98,7 @@ def _fill(
             continue
         used[frame.event_id, frame.parent_sha256] += 1
         taken.add((frame.parent_sha256, key[1]))
-        ledger.planned[key] += 1
+        ledger.plan(key)
         picked.append((frame, key[1]))
     return picked
 

@@ -17,7 +17,7 @@ from flywheel.types import Condition, Record
 
 Rgb = NDArray[np.uint8]
 Look = Mapping[str, float]
-# Recommended floors, from benchmarks/gate_check.py (its table is in docs: true renders against pictures spoiled on purpose).
+# Recommended floors: benchmarks/gate_check.py prints what they let through of true renders and of pictures spoiled on purpose.
 DEFAULT_THRESHOLDS = {"integrity": 0.99, "structure": 0.30, "condition": 0.5, "change": 0.10}
 
 CHANGE_FULL_LAB = 50.0

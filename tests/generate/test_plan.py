@@ -47,6 +47,13 @@ def test_few_events_give_several_frames_each(store: Store) -> None:
     assert len({r.t_ns for r in plan.requests if r.event_id == "ev-2"}) == 4
 
 
+def test_equal_cells_are_taken_in_turn_over_lighting_and_weather(store: Store) -> None:
+    plan = plan_batch(store, BATCH, generator=INFO, budget=6, per_event=2)
+    assert {r.target.lighting for r in plan.requests} == {"day", "dusk", "night", "low_sun"}
+    assert len({r.target.weather for r in plan.requests}) == 4
+    assert len({r.target_condition for r in plan.requests}) == 6
+
+
 def test_cells_count_before_and_after(store: Store) -> None:
     plan = plan_batch(store, BATCH, generator=INFO, budget=6)
     assert sum(c.after - c.before for c in plan.cells) == len(plan.requests) == 6
