@@ -18,7 +18,7 @@ def red_light_stop(drive: Drive, entry: Scenario) -> list[Hit]:
         return []
     clock = Clock(lights.t_ns, int(LIGHT_GAP_S * NS))
     still = np.abs(ego.at(lights.t_ns, ego.speed)) < rules["standstill_mps"]
-    waits = still & lights.red & (lights.stop_line_m >= 0) & (lights.stop_line_m <= rules["stop_line_m"])
+    waits = ego.covers(lights.t_ns) & still & lights.red & (lights.stop_line_m >= 0) & (lights.stop_line_m <= rules["stop_line_m"])
     spans, level = graded([waits], waits, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     return lowest(spans, level, clock, lights.stop_line_m)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
-from flywheel.mine.signals import column, low_pass, resample, times
+from flywheel.mine.signals import column, low_pass, nearest, resample, times
 
 LANE_GAP_S = 0.5
 JUMP_SHARE = 0.5
@@ -46,13 +46,6 @@ class Lanes:
     def covers(self, t_ns: Ints) -> Mask:
         """Whether a sample lies within the gap limit of each time."""
         return np.asarray(np.abs(self.clock.t_ns[nearest(self.clock.t_ns, t_ns)] - t_ns) <= LANE_GAP_S * NS)
-
-
-def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
-    """Index of the known time nearest to each time."""
-    right = np.clip(np.searchsorted(known_ns, t_ns), 1, max(len(known_ns) - 1, 1)) if len(known_ns) > 1 else np.zeros(len(t_ns), np.int64)
-    left = np.maximum(right - 1, 0)
-    return np.where(t_ns - known_ns[left] <= known_ns[right] - t_ns, left, right)
 
 
 def read_lanes(lanes: pa.Table) -> Lanes | None:

@@ -94,10 +94,11 @@ def _coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
     return np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64), coded.dictionary.to_pylist()
 
 
-def _near(tracks: pa.Table) -> pa.Table:
-    """The rows that could matter: from just behind the ego to the reach ahead, in a widening cone."""
+def _near(tracks: pa.Table, ego: Ego) -> pa.Table:
+    """The rows that could matter: while the ego is known, from just behind it to the reach ahead, in a widening cone."""
     x, y = column(tracks, "x_m"), column(tracks, "y_m")
-    return tracks.filter(pa.array(_thinned(times(tracks)) & (x > -BEHIND_M) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
+    kept = _thinned(times(tracks)) & ego.covers(times(tracks))
+    return tracks.filter(pa.array(kept & (x > -BEHIND_M) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Place
 
 def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line | None) -> Objects:
     """The TRACKS rows of one drive near its path. The path is `line` with lanes' offsets if given, else the yaw-rate arc."""
-    rows = _near(tracks)
+    rows = _near(tracks, ego)
     heads = _heads(times(rows))
     t_ns, frame = times(rows)[heads], np.cumsum(heads) - 1
     frames = _Frames(t_ns, frame, ego, lanes)

@@ -38,8 +38,9 @@ class Line:
 def driven(pose: tuple[Reals, Reals, Reals], travelled_m: Reals) -> Line:
     """The line driven, a vertex every metre, prolonged straight at both ends."""
     x, y, heading = pose
-    grid = np.arange(0.0, np.floor(travelled_m[-1] / STEP_M) + 1) * STEP_M
-    gx, gy = np.interp(grid, travelled_m, x), np.interp(grid, travelled_m, y)
+    grid = np.arange(0.0, np.floor(travelled_m.max() / STEP_M) + 1) * STEP_M
+    furthest = np.maximum.accumulate(travelled_m)
+    gx, gy = np.interp(grid, furthest, x), np.interp(grid, furthest, y)
     gx, gy = (_straight(part, float(turn(heading[0])), float(turn(heading[-1]))) for part, turn in ((gx, np.cos), (gy, np.sin)))
     s_m = np.arange(len(gx), dtype=np.float64) * STEP_M - BEHIND_M
     return Line(s_m, gx, gy, _headings(gx, gy))

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from flywheel.errors import NotEvaluable
 from flywheel.mine.catalogue import Signal
-from flywheel.mine.lanes import Lanes, nearest, read_lanes
+from flywheel.mine.lanes import Lanes, read_lanes
 from flywheel.mine.objects import Objects, read_objects
 from flywheel.mine.path import driven
 from flywheel.mine.segments import NS, Ints, Mask, Reals
@@ -148,8 +148,7 @@ class Drive:
         seen = np.ones(len(self.grid_ns), bool)
         wanted = set(signals)
         if wanted & {"ego speed", "acceleration", "path"}:
-            clock = self.ego.clock
-            seen &= np.abs(clock.t_ns[nearest(clock.t_ns, self.grid_ns)] - self.grid_ns) <= max(GRID_NS, clock.max_gap_ns // 2)
+            seen &= self.ego.covers(self.grid_ns)
         if "lanes" in wanted:
             seen &= self.lanes.covers(self.grid_ns)
         return seen

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import NotEvaluable
-from flywheel.mine.segments import NS, Clock, Ints, Reals
+from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
 from flywheel.types import LIGHTINGS, WEATHERS
 
 EGO_GAP_S = 0.5
@@ -36,6 +36,13 @@ def resample(t_ns: Ints, known: tuple[Ints, Reals]) -> Reals:
     """Linear interpolation of (times, values) at t_ns; the outermost values hold beyond the ends."""
     base = known[0][0]
     return np.asarray(np.interp((t_ns - base).astype(np.float64), (known[0] - base).astype(np.float64), known[1]))
+
+
+def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
+    """Index of the known time nearest to each time."""
+    right = np.clip(np.searchsorted(known_ns, t_ns), 1, max(len(known_ns) - 1, 1)) if len(known_ns) > 1 else np.zeros(len(t_ns), np.int64)
+    left = np.maximum(right - 1, 0)
+    return np.where(t_ns - known_ns[left] <= known_ns[right] - t_ns, left, right)
 
 
 def low_pass(values: Reals, clock: Clock, *, cutoff_hz: float) -> Reals:
@@ -75,6 +82,11 @@ class Ego:
     def at(self, t_ns: Ints, values: Reals) -> Reals:
         """One of this ego's series at other times."""
         return resample(t_ns, (self.clock.t_ns, values))
+
+    def covers(self, t_ns: Ints) -> Mask:
+        """Whether a sample lies within half the gap limit of each time."""
+        known = self.clock.t_ns
+        return np.asarray(np.abs(known[nearest(known, t_ns)] - t_ns) <= self.clock.max_gap_ns // 2)
 
 
 def _first_known(signals: pa.Table, t_ns: Ints, *names: str) -> Reals | None:

@@ -95,10 +95,11 @@ def _walk_hits(walks: Courses, objects: Objects, spans: Spans, arrival: Reals, l
 def cut_in(drive: Drive, entry: Scenario) -> list[Hit]:
     """Vehicles that come from an adjacent lane into the ego's, ahead and close, and become its lead."""
     objects, lanes, rules = drive.objects, drive.lanes, entry.settings
-    width = lanes.latest(objects.clock.t_ns[objects.frame], lanes.width_m)
+    frames = objects.clock.t_ns
+    width, mapped = lanes.latest(frames, lanes.width_m)[objects.frame], lanes.covers(frames)[objects.frame]
     reach = width / 2 - rules["intrusion_m"] + objects.width_m / 2
     vehicle = objects.is_a(*VEHICLES) & objects.aligned & (objects.front_m > 0)
-    inside = vehicle & (np.abs(objects.lane_m) < reach)
+    inside = mapped & vehicle & (np.abs(objects.lane_m) < reach)
     lead = objects.nearest_ahead(inside)
     leads = inside & (lead[objects.frame] == np.arange(len(lead[objects.frame]))) & (objects.gap_m <= rules["max_gap_m"])
     courses = Courses(objects, objects.is_a(*VEHICLES))
