@@ -34,6 +34,7 @@ COLOURS = {
     "verdict": {"accept": "#2e9e5b", "reject": "#c8453b", "undecided": "#c78a1b"},
     "boxes": {"car": "#3fa7ff", "truck": "#b07cff", "bus": "#7c8cff", "pedestrian": "#ff9f1c", "cyclist": "#ffd23f", "other": "#b0b0b0"},
 }
+POOL = ("#4f6b84", "#7a5c86", "#4d7d72", "#8a6a3f", "#86525c", "#5f6f45")
 BRAIN_LEAST = 5
 QUEUE, BESIDE = "review queue", "side by side"
 
@@ -154,7 +155,7 @@ def set_appearance(fo: Any, dataset: Any) -> None:
     ]
     config.active_fields = fo.core.odm.ActiveFields(paths=[path for path in SHOWN if path in known])
     fields = [_colours(path, values) for path, values in COLOURS.items()]
-    config.color_scheme = fo.ColorScheme(color_by="value", fields=fields)
+    config.color_scheme = fo.ColorScheme(color_by="value", color_pool=list(POOL), fields=fields)
     dataset.save()
 
 

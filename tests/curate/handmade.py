@@ -112,7 +112,7 @@ def scenes(store: Store, *, parents: int = 3, first: int = 0, batch_id: str = BA
             variation(
                 event_id=short_id("event", index), scenario=("cut_in", "low_ttc")[index % 2], drive_id=drive_id, t_ns=t_ns,
                 parent_sha256=sha256, target_condition=target, output_sha256=media(store, output), embedding=vector.tolist(),
-                seed=index, score_structure=(0.36 if index < 4 else 0.2, 0.8)[k],
+                seed=index, score_structure=(0.31 if index < 4 else 0.2, 0.8)[k],
                 root_group=f"veh-{index}|2026-11-01|town", prompt=f"the same street, {target}",
             )
             for k, (target, output, vector) in enumerate(zip(TARGETS, outputs, embed(outputs), strict=True))

@@ -49,12 +49,12 @@ def test_a_variation_that_passes_every_gate_is_accepted(store: DiskStore, good: 
         ({"output_sha256": None}, "run", "generation done, but no output was recorded"),
         ({"score_integrity": 0.9}, "integrity", "integrity 0.900 is below 0.99"),
         ({"score_integrity": None}, "integrity", "score missing: score_integrity is empty"),
-        ({"score_structure": 0.3499}, "structure", "structure 0.350 is below 0.35"),
+        ({"score_structure": 0.2999}, "structure", "structure 0.300 is below 0.3"),
         ({"score_structure": None}, "structure", "score missing: score_structure is empty"),
         ({"score_structure": float("nan")}, "structure", "score missing: score_structure is empty"),
         ({"score_condition": 0.1, "score_change": 0.0}, "condition", "condition 0.100 is below 0.5"),
         ({"score_condition": None}, "condition", "score missing: score_condition is empty"),
-        ({"score_change": 0.01}, "change", "change 0.010 is below 0.02"),
+        ({"score_change": 0.09}, "change", "change 0.090 is below 0.1"),
         ({"score_change": None}, "change", "score missing: score_change is empty"),
         ({"embedding": None}, "duplicate", "score missing: embedding is empty"),
         ({"embedding": [1.0, 0.0]}, "duplicate", "score missing: embedding has 2 numbers, the encoder gives 1280"),
@@ -143,7 +143,7 @@ def test_a_person_stands_over_every_rule(store: DiskStore, good: dict[str, Any])
     subject = good["variation_id"]
     decide(store, subject, "reject", actor="ada", reason="the truck has two shadows")
     assert accepted(store) == set()
-    report = curate_batch(store, BATCH, thresholds=Thresholds(change=0.01))
+    report = curate_batch(store, BATCH, thresholds=Thresholds(change=0.05))
     assert (report.decided, report.accepted, report.by_person, report.rejected_by_gate) == (1, 0, 1, {"person": 1})
     decide(store, subject, "accept", actor="bob", reason="a second lamp, it is right")
     assert accepted(store) == {subject}
@@ -185,3 +185,10 @@ def test_what_has_no_output_cannot_be_accepted(store: DiskStore, good: dict[str,
 def test_an_empty_batch_is_no_error(store: DiskStore) -> None:
     report = curate_batch(store, "b-nothing")
     assert (report.variations, report.decided, list_parts(store, "DECISIONS")) == (0, 0, [])
+
+
+def test_the_floors_are_those_the_scores_were_checked_with() -> None:
+    from flywheel.generate.gates import DEFAULT_THRESHOLDS
+
+    limits = Thresholds().model_dump()
+    assert {name: limits[name] for name in DEFAULT_THRESHOLDS} == DEFAULT_THRESHOLDS
