@@ -17,9 +17,9 @@ GAP_S = {"L1": 0.9, "L2": 3.2, "L3": 6.4}
 
 
 def pedestrian_crossing(stage: Stage, level: str) -> Plan:
-    """A pedestrian steps out between parked cars and the ego stops."""
+    """A pedestrian steps out between parked cars, or onto the crosswalk against the light, and the ego stops."""
     arrival, decel = ARRIVAL[level]
-    return _crossing(stage, arrival=arrival, decel=decel, why=())
+    return _crossing(stage, arrival=arrival * stage.pick(0.93, 1.06), decel=decel, why=())
 
 
 def near_pedestrian_crossing(stage: Stage) -> Plan:
@@ -29,30 +29,28 @@ def near_pedestrian_crossing(stage: Stage) -> Plan:
     return _kerb(stage)
 
 
-def _walker(stage: Stage, *, s_m: float, lane_d_m: float, t_c: float, stop_d_m: float) -> Scripted:
-    """A pedestrian who leaves the sidewalk, is on the ego's lane centre at t_c and stops at stop_d."""
-    start_d = stage.place.sidewalk_d_m
-    t_go, t_halt = t_c - (lane_d_m - start_d) / WALK_MPS, t_c + (stop_d_m - lane_d_m) / WALK_MPS
+def _walker(stage: Stage, *, s_m: float, lane_d_m: float, t_c: float, stop_d_m: float, start_d_m: float) -> Scripted:
+    """A pedestrian who leaves a sidewalk at start_d, is on the line lane_d at t_c and stops at stop_d."""
+    t_go, t_halt = t_c - abs(lane_d_m - start_d_m) / WALK_MPS, t_c + abs(stop_d_m - lane_d_m) / WALK_MPS
     pushes = [Push(t_go - 0.25, t_go + 0.25, WALK_MPS / 0.5), Push(t_halt - 0.25, t_halt + 0.25, -WALK_MPS / 0.5)]
     prof = profile(0.0, pushes, duration_s=stage.duration_s)
     x, y, heading = stage.road.pose(s_m, lane_d_m)
     way_c = prof.way_at(t_go) + WALK_MPS * (t_c - t_go)
-    course = float(heading) + np.pi / 2
+    course = float(heading) + np.sign(lane_d_m - start_d_m) * np.pi / 2
     start = (float(x) - way_c * np.cos(course), float(y) - way_c * np.sin(course))
-    return Scripted("walker", "pedestrian", straight(prof, x_m=start[0], y_m=start[1], heading_rad=course, t0_s=0.0))
+    return Scripted("walker", "pedestrian", straight(prof, x_m=start[0], y_m=start[1], heading_rad=float(course), t0_s=0.0))
 
 
 def _crossing(stage: Stage, *, arrival: float, decel: float, why: tuple[str, ...]) -> Plan:
     v0, t_b, lane = stage.pick(11, 12.5), stage.pick(9, 10.5), int(stage.rng.integers(2))
     t_stop, rest = t_b + v0 / decel, arrival**2 * decel / 2
-    pushes = [Push(t_b, t_stop, -decel), Push(t_stop + 2, t_stop + 8, 1.3)]
-    prof = profile(v0, pushes, duration_s=stage.duration_s, smooth_s=0.3)
-    s_b = stage.pick(300, 360)
-    s_walk = s_b + prof.way_at(t_stop + 1) - prof.way_at(t_b) + FRONT_M + rest
-    ego = stage.ego(prof, lane=lane, at=(t_b, s_b))
-    lane_d = stage.place.lane_d_m(lane)
-    t_c = t_stop - arrival + 0.25
-    walker = _walker(stage, s_m=s_walk, lane_d_m=lane_d, t_c=t_c, stop_d_m=-stage.place.sidewalk_d_m)
+    prof = profile(v0, [Push(t_b, t_stop, -decel), Push(t_stop + 2, t_stop + 8, 1.3)], duration_s=stage.duration_s, smooth_s=0.3)
+    at_crosswalk = stage.turn % 2 == 1 and not why
+    s_walk = stage.network.junction_in_s_m + 2.0 if at_crosswalk else stage.pick(370, 470)
+    ego = stage.ego(prof, lane=lane, at=(t_stop + 1, s_walk - rest - FRONT_M))
+    t_c, side = t_stop - arrival + 0.25, 1.0 if stage.rng.random() < 0.65 else -1.0
+    start_d = side * stage.place.sidewalk_d_m
+    walker = _walker(stage, s_m=s_walk, lane_d_m=stage.place.lane_d_m(lane), t_c=t_c, stop_d_m=-start_d, start_d_m=start_d)
     near = tuple(NearMiss(scenario="pedestrian_crossing", t0_s=t_c - 1, t1_s=t_c + 1, why=text) for text in why)
     kind = "near_pedestrian_crossing" if why else "pedestrian_crossing"
     return replace(stage.plan(kind, ego), actors=(walker,), near=near, oncoming=False, clear_s_m=(s_walk,))
@@ -63,14 +61,16 @@ def _kerb(stage: Stage) -> Plan:
     s_p = stage.pick(320, 380)
     ego = stage.ego(profile(v0, [], duration_s=stage.duration_s), lane=lane, at=(t_p, s_p))
     kerb_d = -(stage.place.kerb_m + 1.2)
-    walker = _walker(stage, s_m=s_p + FRONT_M + 6.0, lane_d_m=kerb_d, t_c=t_p - 2.5, stop_d_m=kerb_d)
+    start_d = stage.place.sidewalk_d_m
+    walker = _walker(stage, s_m=s_p + FRONT_M + 6.0, lane_d_m=kerb_d, t_c=t_p - 2.5, stop_d_m=kerb_d, start_d_m=start_d)
     near = NearMiss(scenario="pedestrian_crossing", t0_s=t_p - 3, t1_s=t_p + 1, why="the pedestrian stops at the kerb, outside the lane")
     return replace(stage.plan("near_pedestrian_crossing", ego), actors=(walker,), near=(near,), clear_s_m=(s_p + 9.7,))
 
 
 def red_light_stop(stage: Stage, level: str) -> Plan:
-    """The light turns red and the ego stops at its line, then drives on at green."""
-    return _light(stage, short_m=stage.pick(1.2, 3.2), crawl=0.0, why=())
+    """The light turns red and the ego stops at its line (firmly, every third time), then drives on at green."""
+    decel = 3.6 if stage.turn % 3 == 2 else stage.pick(1.6, 1.9)
+    return _light(stage, short_m=stage.pick(1.2, 3.2), crawl=0.0, why=(), decel=decel)
 
 
 def near_red_light_stop(stage: Stage) -> Plan:
@@ -80,8 +80,8 @@ def near_red_light_stop(stage: Stage) -> Plan:
     return _light(stage, short_m=4.0, crawl=1.6, why=("the ego rolls at 1.6 m/s and never stands",))
 
 
-def _light(stage: Stage, *, short_m: float, crawl: float, why: tuple[str, ...]) -> Plan:
-    v0, t_b, lane, decel = stage.pick(12, 13.5), stage.pick(5.5, 7.5), int(stage.rng.integers(stage.place.lanes)), stage.pick(1.6, 1.9)
+def _light(stage: Stage, *, short_m: float, crawl: float, why: tuple[str, ...], decel: float = 1.75) -> Plan:
+    v0, t_b, lane = stage.pick(12, 13.5), stage.pick(5.5, 7.5), int(stage.rng.integers(stage.place.lanes))
     t_stop = t_b + (v0 - crawl) / decel
     t_go = t_stop + (1.5 if crawl else stage.pick(4, 6))
     prof = profile(v0, [Push(t_b, t_stop, -decel), Push(t_go, t_go + 6, 1.5)], duration_s=stage.duration_s)

@@ -18,7 +18,7 @@ TTC_TARGET = {"L1": (2.2, 2.0, 7.0), "L2": (1.2, 5.1, 8.0), "L3": (0.72, 7.6, 8.
 
 def hard_braking(stage: Stage, level: str) -> Plan:
     """The driver brakes hard for nothing that the sensors see."""
-    return _brake(stage, BRAKE_MPS2[level], ())
+    return _brake(stage, BRAKE_MPS2[level] * stage.pick(0.95, 1.06), ())
 
 
 def near_hard_braking(stage: Stage) -> Plan:
@@ -38,18 +38,19 @@ def _brake(stage: Stage, decel: float, why: tuple[str, ...]) -> Plan:
     return replace(stage.plan(kind, ego), near=near, fellows=stage.company(lane, speed_mps=v0))
 
 
-def _intrusion_share(stage: Stage) -> float:
-    """Share of a one-lane shift at which a car's nearest side is 0.3 m inside the neighbouring lane."""
+def _intrusion_share(stage: Stage, cls: ActorClass) -> float:
+    """Share of a one-lane shift at which a vehicle's nearest side is 0.3 m inside the neighbouring lane."""
     u = np.linspace(0, 1, 2001)
-    part = (stage.place.lane_m / 2 + 0.3 - SIZES["car"][1] / 2) / stage.place.lane_m
+    part = (stage.place.lane_m / 2 + 0.3 - SIZES[cls][1] / 2) / stage.place.lane_m
     return float(np.interp(part, quintic(u), u))
 
 
 def cut_in(stage: Stage, level: str) -> Plan:
-    """A car from the neighbouring lane comes in close ahead (L1: 1.2 s headway) or slow and very close (L2)."""
+    """A car from the neighbouring lane comes in close ahead (L1: about 1.2 s headway) or slow and very close (L2)."""
     if level == "L1":
         v0 = stage.pick(14, 16)
-        return _cut_in(stage, v0=v0, cutter=v0 + 0.5, gap_m=1.25 * v0, brake=0.0, why=())
+        cls: ActorClass = "truck" if stage.turn % 4 == 2 else "car"
+        return _cut_in(stage, v0=v0, cutter=v0 + 0.5, gap_m=stage.pick(0.9, 1.55) * v0, brake=0.0, why=(), cls=cls)
     v0 = stage.pick(16, 16.6)
     return _cut_in(stage, v0=v0, cutter=v0 - 7.5, gap_m=0.78 * (7.2 / 12 + 0.35) * 7.2 + 0.4, brake=7.6, why=())
 
@@ -60,7 +61,7 @@ def near_cut_in(stage: Stage) -> Plan:
     return _cut_in(stage, v0=v0, cutter=v0 + 0.3, gap_m=2.6 * v0, brake=0.0, why=("headway 2.6 s at the intrusion, over 2 s",))
 
 
-def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: float, why: tuple[str, ...]) -> Plan:
+def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: float, why: tuple[str, ...], cls: ActorClass = "car") -> Plan:
     t_i, lane = stage.pick(10, 13), int(stage.rng.integers(2))
     source = 1 - lane
     rest = (v0 - cutter + 1.2) / brake if brake else 0.0
@@ -69,13 +70,12 @@ def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: floa
     s_i = stage.pick(290, 330)
     ego = stage.ego(prof, lane=lane, at=(t_i, s_i))
     hurry = [Push(t_i + 0.3, t_i + 2.3, 0.8)] if brake else []
-    shift, share = (2.5 if brake else 3.4) * cutter, _intrusion_share(stage)
-    centre = stage.ahead(s_i, gap_m)
+    shift, share = (2.5 if brake else 3.4) * cutter, _intrusion_share(stage, cls)
+    centre = stage.ahead(s_i, gap_m, cls=cls)
     by = stage.place.lane_d_m(lane) - stage.place.lane_d_m(source)
-    other = stage.vehicle(
-        "cutter", profile(cutter, hurry, duration_s=stage.duration_s), lane=source, at=(t_i, centre),
-        shifts=[(centre - share * shift, centre + (1 - share) * shift, by)],
-    )  # fmt: skip
+    moving = profile(cutter, hurry, duration_s=stage.duration_s)
+    shifts = [(centre - share * shift, centre + (1 - share) * shift, by)]
+    other = stage.vehicle("cutter", moving, lane=source, at=(t_i, centre), shifts=shifts, cls=cls)
     near = tuple(NearMiss(scenario="cut_in", t0_s=t_i, t1_s=t_i + 3, why=text) for text in why)
     fellows = stage.company(0, 1, speed_mps=v0)
     kind = "near_cut_in" if why else "cut_in"
@@ -85,7 +85,7 @@ def _cut_in(stage: Stage, *, v0: float, cutter: float, gap_m: float, brake: floa
 def low_ttc(stage: Stage, level: str) -> Plan:
     """The ego comes up to a slower car or truck and brakes late."""
     ttc, decel, closing = TTC_TARGET[level]
-    return _close_up(stage, ttc=ttc, decel=decel, closing=closing, why=())
+    return _close_up(stage, ttc=ttc * stage.pick(0.93, 1.06), decel=decel, closing=closing, why=())
 
 
 def near_low_ttc(stage: Stage) -> Plan:
@@ -121,3 +121,12 @@ def follow(stage: Stage) -> Plan:
     prof = profile(v0, pushes, duration_s=stage.duration_s)
     lead = stage.vehicle("lead", prof, lane=lane, at=(0.0, stage.ahead(s0, 2.8 * v0)))
     return replace(stage.plan("quiet_follow", ego), actors=(lead,), fellows=stage.company(lane, speed_mps=v0))
+
+
+def change_lane(stage: Stage) -> Plan:
+    """Nothing happens: an unhurried lane change on a free road, far from the junction."""
+    v0, lane, t_x = stage.pick(12, 14), int(stage.rng.integers(2)), stage.pick(8, 11)
+    s_x, half = stage.pick(300, 380), 2.0 * v0
+    by = stage.place.lane_d_m(1 - lane) - stage.place.lane_d_m(lane)
+    prof = profile(v0, [], duration_s=stage.duration_s)
+    return stage.plan("quiet_lane_change", stage.ego(prof, lane=lane, at=(t_x, s_x), shifts=[(s_x - half, s_x + half, by)]))

@@ -1,6 +1,7 @@
 """Which drive plays what: kinds rotate so that any twelve drives in a row hold every scenario at least once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from flywheel.fleet import acts_place, acts_traffic
 from flywheel.fleet.ambient import condition_of, night_low_visibility
 from flywheel.fleet.road import places
-from flywheel.fleet.stage import Plan, Stage
+from flywheel.fleet.stage import Dropout, NearMiss, Plan, Stage
 from flywheel.types import Condition, Record
 
 NIGHT = "night_intersection_lane_change"
@@ -32,8 +33,8 @@ NEAR: dict[str, Callable[[Stage], Plan]] = {
     "red_light_stop": acts_place.near_red_light_stop,
     "sensor_dropout": acts_place.near_sensor_dropout,
 }
-QUIET: tuple[Callable[[Stage], Plan], ...] = (acts_traffic.follow, acts_place.bend)
-# One round of twelve drives: eight planted scenarios, two quiet drives, two near misses.
+QUIET: tuple[Callable[[Stage], Plan], ...] = (acts_traffic.follow, acts_place.bend, acts_traffic.change_lane)
+# One round of twelve drives: eight planted scenarios, two quiet drives, two near misses (and in every third drive a short sensor gap).
 ROUND = (
     "pedestrian_crossing", "cut_in", "quiet", NIGHT, "low_ttc", "near",
     "hard_braking", "red_light_stop", "quiet", "curve_speed_adaptation", "sensor_dropout", "near",
@@ -77,9 +78,22 @@ def plan_of(slot: Slot, *, seed: int, attempt: int = 0) -> Plan:
     """The script of a slot; another attempt draws other numbers."""
     rng = np.random.default_rng([seed, slot.index, attempt])
     stage = Stage(places(seed)[slot.place], slot.condition, float(np.round(rng.uniform(25, 29), 1)), rng, slot.turn)
+    plan = _act(stage, slot)
+    return _with_short_gap(plan, rng) if slot.index % 3 == 1 and not plan.dropouts else plan
+
+
+def _act(stage: Stage, slot: Slot) -> Plan:
     if slot.near:
         return NEAR[slot.act](stage)
     if slot.act == "quiet":
-        return QUIET[slot.index % len(ROUND) // 6 % 2](stage)
+        return QUIET[(2 * slot.turn + (slot.index % len(ROUND)) // 6) % len(QUIET)](stage)
     act, levels = PLANTED[slot.act]
     return act(stage, levels[slot.turn % len(levels)])
+
+
+def _with_short_gap(plan: Plan, rng: np.random.Generator) -> Plan:
+    """The plan with 0.4 s of one sensor missing early on: a near miss of a dropout in an otherwise unrelated drive."""
+    t0 = round(float(rng.uniform(2, 6)), 1)
+    gap = Dropout(topic="/imu" if rng.random() < 0.5 else "/gnss", t0_s=t0, t1_s=round(t0 + 0.4, 1))
+    near = NearMiss(scenario="sensor_dropout", t0_s=gap.t0_s, t1_s=gap.t1_s, why="the gap of 0.4 s is under 0.5 s")
+    return replace(plan, dropouts=(gap,), near=(*plan.near, near))

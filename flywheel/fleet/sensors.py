@@ -152,8 +152,8 @@ def _boxes(scene: Instant, draws: Array) -> Iterator[dict[str, Any] | None]:
         course = actor.heading_rad - scene.ego_heading_rad
         yield {
             "track_id": actor.actor_id, "cls": actor.cls,
-            "x_m": cos * dx + sin * dy + sigma * draw[0], "y_m": -sin * dx + cos * dy + sigma * draw[1],
-            "z_m": actor.height_m / 2, "heading_rad": float(np.arctan2(np.sin(heading), np.cos(heading))),
+            "x_m": round(cos * dx + sin * dy + sigma * draw[0], 4), "y_m": round(-sin * dx + cos * dy + sigma * draw[1], 4),
+            "z_m": actor.height_m / 2, "heading_rad": round(float(np.arctan2(np.sin(heading), np.cos(heading))), 5),
             "length_m": actor.length_m, "width_m": actor.width_m, "height_m": actor.height_m,
             "vx_mps": actor.speed_mps * np.cos(course) + still * draw[3], "vy_mps": actor.speed_mps * np.sin(course) + still * draw[4],
             "visible": sight, "position_sigma_m": round(sigma, 4),

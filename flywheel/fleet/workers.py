@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import flywheel
@@ -47,22 +48,21 @@ def _lines(command: list[str]) -> Iterator[str]:
     """What a command writes to stdout, line by line; FlywheelError with its stderr if it fails, and it never outlives us."""
     root = str(Path(flywheel.__file__).parents[1])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **threads, "PYTHONPATH": path}
-    )  # fmt: skip
-    try:
-        assert process.stdout and process.stderr
-        yield from process.stdout
-        last = process.stderr.read()
-        if process.wait():
-            raise FlywheelError(f"a fleet worker failed ({process.returncode}): {last.strip()[-1500:]}")
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+    env = {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"), "PYTHONPATH": path}
+    with TemporaryFile() as words:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True, env=env)
+        try:
+            assert process.stdout
+            yield from process.stdout
+            if process.wait():
+                words.seek(0)
+                last = words.read().decode(errors="replace").strip()[-1500:]
+                raise FlywheelError(f"a fleet worker failed ({process.returncode}): {last}")
+        finally:
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 def main(words: list[str]) -> None:

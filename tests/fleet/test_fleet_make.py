@@ -82,10 +82,22 @@ def test_another_fleets_folder_is_refused(fleet: tuple[Path, FleetReport]) -> No
 
 
 def test_streams_have_their_rates(fleet: tuple[Path, FleetReport]) -> None:
-    found = messages(fleet[0] / "drive-0001.mcap")
+    found = messages(fleet[0] / "drive-0000.mcap")
     for topic, period in (("/ego/state", 10), ("/imu", 10), ("/gnss", 100), ("/tracks", 100), ("/lane", 100), ("/environment", 1000)):
         times = np.array([t for t, _ in found[topic]])
         assert set(np.diff(times)) == {period * 1_000_000}, topic
+
+
+def test_a_short_gap_is_a_near_miss_in_the_log(fleet: tuple[Path, FleetReport]) -> None:
+    truth = json.loads((fleet[0] / "truth.json").read_text())
+    miss = next(row for row in truth["near_misses"] if row["scenario"] == "sensor_dropout")
+    steps = {
+        topic: np.diff([t for t, _ in rows]).max()
+        for topic, rows in messages(fleet[0] / "drive-0001.mcap").items()
+        if topic in ("/imu", "/gnss")
+    }
+    assert sorted(steps.values())[-1] == 400_000_000 == miss["t1_ns"] - miss["t0_ns"]
+    assert miss["drive"] == "drive-0001" and "0.4 s" in miss["why"]
 
 
 def test_logs_say_who_and_where(fleet: tuple[Path, FleetReport]) -> None:
