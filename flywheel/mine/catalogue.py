@@ -6,7 +6,7 @@ Every number a detector uses comes from here, so the digest of an entry names ex
 from typing import Literal
 
 from flywheel.errors import BadData
-from flywheel.types import Level, Record, digest_of
+from flywheel.types import Level, Record
 
 DETECTOR_VERSION = "1"
 MERGE_S = 2.0
@@ -168,8 +168,3 @@ def scenario(name: str) -> Scenario:
         if entry.name == name:
             return entry
     raise BadData(f"no scenario {name!r}: the catalogue has {', '.join(entry.name for entry in _ALL)}")
-
-
-def catalogue_digest() -> str:
-    """SHA-256 over all entries: mined parts written under another digest are stale."""
-    return digest_of([entry.digest for entry in _ALL])
