@@ -17,7 +17,6 @@ from flywheel.types import Record, canonical_json
 
 DEFAULT_GROUP = "fleet-a"
 DEFAULT_HARDWARE = ("generic",)
-ROLLOUT_KEY = "ota/rollout.json"
 
 
 class Release(Record):
@@ -52,7 +51,7 @@ def sign_release(
     held = current_release(repository, group)
     if held is not None and held.model_id == model.model_id:
         return _recorded(store, repository, held)
-    if store.exists(model_key(model.model_id, RELEASE)):
+    if store.exists(_released_key(group, model.model_id)):
         raise GateFailed(f"{model.model_id} was released before and replaced since: use `flywheel rollout ROLLBACK`, or train a new model")
     version = held.release_version + 1 if held else 1
     manifest = release_manifest(model, evaluation, release_version=version, group=group, hardware_ids=hardware_ids, waiver=waiver)
@@ -73,8 +72,9 @@ def _recorded(store: Store, repository: Repository, manifest: ReleaseManifest) -
     rollout = current_rollout(repository, manifest.group)
     if rollout is None:
         raise BadData(f"release metadata of {manifest.group} has no {ROLLOUT_FILE}")
+    store.put_if_absent(_released_key(manifest.group, manifest.model_id), json_bytes(manifest))
     store.put_if_absent(model_key(manifest.model_id, RELEASE), json_bytes(manifest))
-    record_rollout(store, rollout)
+    record_rollout(store, rollout, group=manifest.group)
     return Release(
         release_version=manifest.release_version, model_id=manifest.model_id, dataset=manifest.dataset, group=manifest.group,
         hardware_ids=manifest.hardware_ids, weights_sha256=manifest.weights_sha256, stage=rollout.stage_name, percent=rollout.percent,
@@ -82,11 +82,16 @@ def _recorded(store: Store, repository: Repository, manifest: ReleaseManifest) -
     )  # fmt: skip
 
 
-def record_rollout(store: Store, rollout: Rollout) -> None:
-    """A plain copy of the signed rollout, for people."""
+def record_rollout(store: Store, rollout: Rollout, *, group: str) -> None:
+    """A plain copy of the signed rollout, for people: `ota/rollout.json`, with the group in the name for any other group."""
+    key = "ota/rollout.json" if group == DEFAULT_GROUP else f"ota/rollout.{group}.json"
     state = json_bytes(rollout)
-    if not store.exists(ROLLOUT_KEY) or store.get(ROLLOUT_KEY) != state:
-        store.put(ROLLOUT_KEY, state)
+    if not store.exists(key) or store.get(key) != state:
+        store.put(key, state)
+
+
+def _released_key(group: str, model_id: str) -> str:
+    return f"ota/releases/{group}/{model_id}.json"
 
 
 def json_bytes(record: Record) -> bytes:

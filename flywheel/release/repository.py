@@ -64,7 +64,7 @@ class Repository:
 
     def target(self, path: str) -> bytes | None:
         """A committed target's bytes; None if there is none."""
-        group = self.role(path.split("/")[0])
+        group = self.role(checked_group(path.split("/")[0]))
         if group is None or path not in group.targets:
             return None
         return self.store.get(target_key(path, group.targets[path].hashes["sha256"]))
@@ -100,8 +100,6 @@ class Repository:
         return self._commit(changed)
 
     def _group_signer(self, group: str) -> Any:
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", group) or group in ("root", *ONLINE_ROLES):
-            raise BadData(f"vehicle group {group!r}: use a-z, 0-9 and '-', starting with a letter, and no name of a TUF role")
         targets = self.role("targets")
         known = targets.delegations.roles if targets is not None and targets.delegations else {}
         signer = self.keys.signer(group, create=group not in known)
@@ -128,8 +126,9 @@ class Repository:
         return self._stamp(self._put("snapshot", snapshot, self.keys.signer("snapshot")))
 
     def _stamp(self, snapshot_version: int) -> int:
-        signed = self.role("timestamp") or self.api.Timestamp(expires=self.now, version=0)
-        signed.version, signed.expires = signed.version + 1, self.now + LIFETIME["timestamp"]
+        held = self.role("timestamp")
+        signed = held or self.api.Timestamp()
+        signed.version, signed.expires = held.version + 1 if held else 1, self.now + LIFETIME["timestamp"]
         signed.snapshot_meta = self.api.MetaFile(version=snapshot_version)
         metadata = self.api.Metadata(signed)
         metadata.sign(self.keys.signer("timestamp"))
@@ -172,6 +171,13 @@ class Repository:
     def _versions(self, role: str) -> list[int]:
         found = (re.fullmatch(rf"(\d+)\.{re.escape(role)}\.json", key.rpartition("/")[2]) for key in self.store.list(f"{METADATA}/"))
         return [int(match[1]) for match in found if match]
+
+
+def checked_group(name: str) -> str:
+    """The name itself, or BadData if it cannot be a delegated role's."""
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name) or name in ("root", *ONLINE_ROLES):
+        raise BadData(f"vehicle group {name!r}: use a-z, 0-9 and '-', starting with a letter, and no name of a TUF role")
+    return name
 
 
 def target_key(path: str, sha256: str) -> str:

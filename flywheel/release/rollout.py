@@ -38,7 +38,7 @@ def roll(store: Store, command: Command | str, *, keys: Path, group: str = DEFAU
     if command is Command.ROLLBACK:
         return _roll_back(store, repository, after, group)
     repository.commit(group, {ROLLOUT_FILE: json_bytes(after)})
-    record_rollout(store, after)
+    record_rollout(store, after, group=group)
     return after
 
 
