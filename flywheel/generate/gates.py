@@ -4,17 +4,19 @@ Pure functions on (H, W, 3) RGB uint8 images of equal size. Thresholds are appli
 computed is None there, which rejects.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.errors import require
+from flywheel.errors import BadData, require
 from flywheel.generate.structure import displaced_bands, structure
 from flywheel.geometry import ImageBox
 from flywheel.types import Condition, Record
 
+log = logging.getLogger(__name__)
 Rgb = NDArray[np.uint8]
 Look = Mapping[str, float]
 # Recommended floors: benchmarks/gate_check.py prints what they let through of true renders and of pictures spoiled on purpose.
@@ -73,9 +75,15 @@ def _score(sample: Sample, *, before: Look | None, after: Look | None, embedding
     )
 
 
-def _looks(vectors: NDArray[np.float32]) -> list[Look | None]:
-    """P of each lighting and weather by name for each embedding, or None while no probe is there (so the gate rejects)."""
-    return [None] * len(vectors)
+def _looks(vectors: NDArray[np.float32]) -> Sequence[Look | None]:
+    """P of each lighting and weather by name for each embedding; None without the probe's weights, so that the gate rejects."""
+    from flywheel.condition_probe import looks
+
+    try:
+        return looks(vectors)
+    except BadData as err:
+        log.warning("no condition score, so every variation will be rejected: %s", err)
+        return [None] * len(vectors)
 
 
 def condition_reached(before: Look, after: Look, *, source: Condition, target: Condition) -> float:
