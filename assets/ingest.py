@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from assets.partitions import landing_batches
-from assets.report import image_grid, markdown_table, table_metadata, table_spec
+from assets.report import Metadata, image_grid, markdown_table, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.tables import list_parts, read_table
 
@@ -49,7 +49,7 @@ def ingest_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iter
     with reported():
         report = ingest_batch(store, batch)
     context.log.info(f"{report.drives} drives, {len(report.quarantined)} in quarantine")
-    extra = {
+    extra: dict[str, Metadata] = {
         "DRIVES": {
             "drives": report.drives,
             "quarantined": len(report.quarantined),

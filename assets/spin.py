@@ -16,7 +16,12 @@ from flywheel.errors import BadData, FlywheelError
 from flywheel.state import dagster_home
 from flywheel.store import open_store
 
-CONFIGURED = {"generate": ("generation_plan", "generate"), "publish": ("dataset",), "train": ("model", "evaluate"), "release": ("release",)}
+CONFIGURED = {
+    "generate": ("generation_plan", "generate"),
+    "publish": ("dataset",),
+    "train": ("model", "evaluate"),
+    "release": ("registration", "release"),
+}
 
 
 def spin(*, root: str, logs: Path | None, recipe: str, generator: str, budget: int) -> None:

@@ -70,6 +70,7 @@ def next_steps(root: str, datasets: list[dict[str, Any]]) -> None:
 def summarize(store: Store, *, state: Path) -> Summary:
     """The summary of a root."""
     from flywheel.publish.dataset import list_datasets
+    from flywheel.release.vehicle import installed
 
     drives = read_table(store, "DRIVES", columns=["drive_id", "duration_s"])
     events = Counter(read_table(store, "EVENTS", columns=["scenario"])["scenario"].to_pylist())
@@ -77,6 +78,8 @@ def summarize(store: Store, *, state: Path) -> Summary:
     variations = read_table(store, "VARIATIONS", columns=["variation_id", "status"]).to_pylist()
     held = current(read_table(store, "DECISIONS"))
     rejected = Counter(row["gate"] for row in held.values() if row["verdict"] != ACCEPT)
+    vehicles = sorted((state / "vehicles").glob("*")) if (state / "vehicles").is_dir() else []
+    updates = [report for folder in vehicles if (report := installed(folder, vehicle_id=folder.name))]
     return Summary(
         drives=drives.num_rows,
         recorded_s=sum(drives["duration_s"].to_pylist()),
@@ -88,7 +91,30 @@ def summarize(store: Store, *, state: Path) -> Summary:
         rejected=dict(sorted(rejected.items())),
         failed=sum(row["status"] != "done" for row in variations),
         datasets=[row.model_dump(mode="json") for row in list_datasets(store)],
-        slices=[],
-        release=None,
-        vehicle=None,
+        slices=newest_slices(store),
+        release=newest_release(store),
+        vehicle=updates[0].model_dump(mode="json") if updates else None,
     )
+
+
+def newest_slices(store: Store) -> list[Row]:
+    """The slice metrics of the newest dataset version's model; empty before an evaluation."""
+    from flywheel.models import EVALUATION, read_evaluation
+    from flywheel.publish.dataset import list_datasets
+
+    refs = [version.ref for version in list_datasets(store)]
+    keys = [key for key in store.list("models/") if key.endswith(f"/{EVALUATION}")]
+    found = [read_evaluation(store, key.split("/")[1]) for key in keys]
+    found = sorted((e for e in found if e.dataset in refs), key=lambda e: refs.index(e.dataset))
+    columns = {"scenario", "condition", "synthetic", "cls", "frames", "objects", "recall", "recall_low", "recall_high", "average_precision"}
+    return [piece.model_dump(mode="json", include=columns) for piece in (*found[-1].overall, *found[-1].slices)] if found else []
+
+
+def newest_release(store: Store) -> Row | None:
+    """The release now signed for the default group, with how far it is rolled out; None before the first."""
+    import json
+
+    if not store.exists("ota/rollout.json"):
+        return None
+    rollout: Row = json.loads(store.get("ota/rollout.json"))
+    return rollout

@@ -63,6 +63,12 @@ def update_vehicle(
     return _report(vehicle_id, folder, release, "installed", f"{rollout.stage_name}: {rollout.percent:g}% of vehicles")
 
 
+def installed(folder: Path, *, vehicle_id: str) -> UpdateReport | None:
+    """What runs in a vehicle now, with hashes computed from disk; None if nothing was installed yet."""
+    held = _installed(folder)
+    return _report(vehicle_id, folder, held, "current", "read from disk") if held else None
+
+
 def _provisioned(folder: Path, trust: Path | None) -> bytes:
     anchor = folder / "trust" / "root.json"
     if not anchor.is_file():
