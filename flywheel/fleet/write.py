@@ -140,7 +140,7 @@ def _frames(drive: Drive, scenes: list[Instant], camera: Camera) -> Iterator[Mes
         yield _image("/camera/front", scene.t_ns, np.ascontiguousarray(drawn.rgb[..., ::-1]), ending="jpeg")
         if k % LABEL_EVERY == 0:
             depth = np.nan_to_num(drawn.depth_m * 100.0, nan=65535.0, posinf=65535.0)
-            yield _image("/camera/front/depth", scene.t_ns, np.clip(depth, 0, 65535).astype(np.uint16), ending="png")
+            yield _image("/camera/front/depth", scene.t_ns, np.clip(np.rint(depth), 0, 65535).astype(np.uint16), ending="png")
             yield _image("/camera/front/segmentation", scene.t_ns, drawn.segmentation, ending="png")
 
 

@@ -206,3 +206,19 @@ def test_stop_line_lies_before_the_junction() -> None:
 
 def test_condition_parses_back() -> None:
     assert Condition.parse(slot_of(3, seed=SEED).condition.name).lighting == "night"
+
+
+def test_the_camera_sees_the_scene() -> None:
+    import cv2
+    from foxglove_schemas_protobuf.CompressedImage_pb2 import CompressedImage
+
+    from flywheel.fleet.scene import Camera
+    from flywheel.fleet.write import _frames
+
+    drive = drive_of(seed=SEED, index=1)
+    found = {topic: CompressedImage.FromString(data) for _, topic, data in _frames(drive, instants(drive)[:1], Camera())}
+    pixels = {topic: cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_UNCHANGED) for topic, image in found.items()}
+    rgb, depth, labels = (pixels[f"/camera/front{part}"] for part in ("", "/depth", "/segmentation"))
+    assert rgb.shape == (180, 320, 3) and depth.shape == labels.shape == (180, 320)
+    assert depth.dtype == np.uint16 and labels.dtype == np.uint8 and len(np.unique(labels)) > 3
+    assert 300 < depth[170, 160] < 2000 and depth[0, 160] == 65535
