@@ -217,7 +217,9 @@ def test_the_camera_sees_the_scene() -> None:
 
     drive = drive_of(seed=SEED, index=1)
     found = {topic: CompressedImage.FromString(data) for _, topic, data in _frames(drive, instants(drive)[:1], Camera())}
-    pixels = {topic: cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_UNCHANGED) for topic, image in found.items()}
+    pixels: dict[str, Any] = {
+        topic: cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_UNCHANGED) for topic, image in found.items()
+    }
     rgb, depth, labels = (pixels[f"/camera/front{part}"] for part in ("", "/depth", "/segmentation"))
     assert rgb.shape == (180, 320, 3) and depth.shape == labels.shape == (180, 320)
     assert depth.dtype == np.uint16 and labels.dtype == np.uint8 and len(np.unique(labels)) > 3
