@@ -102,10 +102,11 @@ def test_the_grid_shows_originals_beside_their_variations(app: str, page: Any) -
     page.wait_for_selector("[data-cy=fo-grid]")
     page.wait_for_function("document.querySelectorAll('[data-cy=looker]').length >= 9")
     page.keyboard.press("Escape")  # the welcome popover, where there is one
-    page.get_by_text("night_rain").first.wait_for()
+    grid = page.locator("[data-cy=fo-grid]")
+    grid.get_by_text("night_rain", exact=True).first.wait_for()
     page.wait_for_timeout(3000)  # the images fade in
     shoot(page, "fiftyone_grid.png")
-    shown = page.locator("[data-cy=fo-grid]").inner_text()
+    shown = grid.inner_text()
     for text in ("cut_in", "low_ttc", "day_clear", "dusk_clear", "accept", "every gate passed"):
         assert text in shown, text
     assert page.get_by_text("score_structure").count()
