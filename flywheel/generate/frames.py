@@ -88,8 +88,10 @@ def known_condition(name: str) -> str:
     return name if name in CONDITION_NAMES else "day_clear"
 
 
-def reference_frames(frames: dict[str, list[Row]], *, conditions: dict[str, str], groups: dict[str, str]) -> list[KeyFrame]:
-    """Evenly spaced frames of drives in which nothing was mined: scenario `reference`, no event, lowest level."""
+def reference_frames(
+    frames: dict[str, list[Row]], *, conditions: dict[str, str], groups: dict[str, str], count: int = REFERENCE_FRAMES
+) -> list[KeyFrame]:
+    """`count` evenly spaced frames of each drive in which nothing was mined: scenario `reference`, no event, lowest level."""
     return [
         _key_frame(
             {"event_id": "", "scenario": REFERENCE, "level": "L1", "drive_id": drive, "root_group": groups[drive],
@@ -97,7 +99,7 @@ def reference_frames(frames: dict[str, list[Row]], *, conditions: dict[str, str]
             rows[at], rank=rank,
         )
         for drive, rows in frames.items()
-        for rank, at in enumerate(_spaced(len(rows), REFERENCE_FRAMES))
+        for rank, at in enumerate(_spaced(len(rows), count))
     ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from flywheel.errors import BadSchema, NotEvaluable
 from flywheel.generate.cells import Cell, Ledger, choose
-from flywheel.generate.frames import OFFSETS_NS, REFERENCE, KeyFrame, event_frames, front_frames, reference_frames
+from flywheel.generate.frames import OFFSETS_NS, REFERENCE, REFERENCE_FRAMES, KeyFrame, event_frames, front_frames, reference_frames
 from flywheel.generate.prompts import NEGATIVE_PROMPT, prompt_for
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.generate.request import VariationRequest, request_for
@@ -159,7 +159,8 @@ def _key_frames(store: Store, batch_id: str, *, wanted: int) -> tuple[list[KeyFr
     if found:
         return found, notes
     notes.append(f"no event to vary: evenly spaced frames stand in as scenario '{REFERENCE}'")
-    return reference_frames(frames, conditions=_drive_conditions(store, batch_id), groups=_groups(store, batch_id)), notes
+    each = min(math.ceil(wanted / len(frames)), REFERENCE_FRAMES)
+    return reference_frames(frames, conditions=_drive_conditions(store, batch_id), groups=_groups(store, batch_id), count=each), notes
 
 
 def _groups(store: Store, batch_id: str) -> dict[str, str]:

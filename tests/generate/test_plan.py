@@ -104,6 +104,7 @@ def test_a_quiet_batch_falls_back_to_reference_frames(quiet: Store) -> None:
     plan = plan_batch(quiet, BATCH, generator=INFO, budget=5)
     assert {(r.scenario, r.event_id, r.source_condition) for r in plan.requests} == {(REFERENCE, "", "day_clear")}
     assert len(plan.requests) == 5 and any(REFERENCE in note for note in plan.notes)
+    assert sorted({(r.t_ns - T0) // 500_000_000 for r in plan.requests}) == [2, 6, 10], "spread over the whole drive"
 
 
 def test_before_mining_there_is_no_plan(tmp_path_factory: pytest.TempPathFactory) -> None:
