@@ -9,7 +9,7 @@ from flywheel.ego import FRONT_M, WIDTH_M
 from flywheel.mine.lanes import Lanes
 from flywheel.mine.path import Line, Placed, place, place_on_arc
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
-from flywheel.mine.signals import Ego, column, times
+from flywheel.mine.signals import CURVE_SPEED_MPS, Ego, column, times
 
 FRAME_GAP_S = 0.35
 FASTEST_HZ = 12.0
@@ -19,7 +19,6 @@ BEHIND_M = 20.0
 ALIGNED_RAD = np.radians(45.0)
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
-CURVE_SPEED_MPS = 3.0
 
 
 @dataclass(frozen=True)

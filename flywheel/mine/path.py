@@ -35,21 +35,23 @@ class Line:
         return x, y, heading
 
 
-def driven(pose: tuple[Reals, Reals, Reals], travelled_m: Reals) -> Line:
-    """The line driven, a vertex every metre, prolonged straight at both ends."""
+def driven(pose: tuple[Reals, Reals, Reals], travelled_m: Reals, *, end_curvature_1pm: float = 0.0) -> Line:
+    """The line driven, a vertex every metre; prolonged straight before its start and on the last curve beyond its end."""
     x, y, heading = pose
     grid = np.arange(0.0, np.floor(travelled_m.max() / STEP_M) + 1) * STEP_M
     furthest = np.maximum.accumulate(travelled_m)
     gx, gy = np.interp(grid, furthest, x), np.interp(grid, furthest, y)
-    gx, gy = (_straight(part, float(turn(heading[0])), float(turn(heading[-1]))) for part, turn in ((gx, np.cos), (gy, np.sin)))
+    back, (on_x, on_y) = np.arange(BEHIND_M, 0, -STEP_M), _onward(float(heading[-1]), end_curvature_1pm)
+    gx = np.concatenate([gx[0] - back * np.cos(heading[0]), gx, gx[-1] + on_x])
+    gy = np.concatenate([gy[0] - back * np.sin(heading[0]), gy, gy[-1] + on_y])
     s_m = np.arange(len(gx), dtype=np.float64) * STEP_M - BEHIND_M
     return Line(s_m, gx, gy, _headings(gx, gy))
 
 
-def _straight(values: Reals, first: float, last: float) -> Reals:
-    before = values[0] - first * np.arange(BEHIND_M, 0, -STEP_M)
-    after = values[-1] + last * np.arange(STEP_M, AHEAD_M + STEP_M, STEP_M)
-    return np.concatenate([before, values, after])
+def _onward(heading_rad: float, curvature_1pm: float) -> tuple[Reals, Reals]:
+    """Steps on along a circle, at most a quarter turn of it, then straight."""
+    turned = np.clip(np.arange(STEP_M / 2, AHEAD_M, STEP_M) * curvature_1pm, -np.pi / 2, np.pi / 2)
+    return np.cumsum(np.cos(heading_rad + turned)) * STEP_M, np.cumsum(np.sin(heading_rad + turned)) * STEP_M
 
 
 def _headings(x: Reals, y: Reals) -> Reals:

@@ -81,7 +81,9 @@ class Drive:
     def objects(self) -> Objects:
         """Road users on the ego's path: the lane's course where there is a map and a pose, else the yaw-rate arc."""
         ego, lanes = self.ego, self._lanes
-        line = driven(ego.pose, ego.travelled_m) if ego.pose is not None and lanes is not None else None
+        line = None
+        if ego.pose is not None and lanes is not None:
+            line = driven(ego.pose, ego.travelled_m, end_curvature_1pm=ego.end_curvature_1pm)
         return read_objects(self.tables.tracks, ego=ego, lanes=lanes, line=line)
 
     @cached_property

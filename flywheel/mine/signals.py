@@ -11,6 +11,7 @@ from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
 from flywheel.types import LIGHTINGS, WEATHERS
 
 EGO_GAP_S = 0.5
+CURVE_SPEED_MPS = 3.0
 # Indices of LIGHTINGS and WEATHERS are used below: day, dusk, night, low_sun and clear, fog, rain, snow.
 CONDITION_NAMES = [f"{lighting}_{weather}" for lighting in LIGHTINGS for weather in WEATHERS]
 
@@ -82,6 +83,13 @@ class Ego:
     def at(self, t_ns: Ints, values: Reals) -> Reals:
         """One of this ego's series at other times."""
         return resample(t_ns, (self.clock.t_ns, values))
+
+    @property
+    def end_curvature_1pm(self) -> float:
+        """Curvature of the path at the last sample, 0 at walking pace, where it cannot be told."""
+        if self.yaw is None or self.speed[-1] < CURVE_SPEED_MPS:
+            return 0.0
+        return float(self.yaw[-1] / self.speed[-1])
 
     def covers(self, t_ns: Ints) -> Mask:
         """Whether a sample lies within half the gap limit of each time."""

@@ -123,6 +123,19 @@ def test_low_ttc_follows_the_curve() -> None:
     assert len(found) == 1 and found[0].actors == ("on",)
 
 
+@pytest.mark.parametrize("lanes", [True, False])
+def test_the_road_goes_on_bending_where_the_drive_ends(lanes: bool) -> None:
+    # A car parked outside the bend, beyond the last place the ego reached: straight ahead of it, but not on its path.
+    radius, v = 60.0, 12.0
+    built = Build(duration_s=6, yaw=lambda t: np.full_like(t, v / radius), lanes=lanes)
+    for now in built.t10:
+        built.tracks.append({
+            "drive_id": "d", "t_ns": at_ns(now), "track_id": "off", "cls": "car", "x_m": 90.0 - v * now, "y_m": -1.0, "z_m": 0.8,
+            "heading_rad": 0.2, "length_m": 4.5, "width_m": 1.8, "height_m": 1.5, "vx_mps": 0.0, "vy_mps": 0.0,
+        })  # fmt: skip
+    assert hits("low_ttc", built) == []
+
+
 def test_a_crossing_pedestrian_is_no_low_ttc_but_a_crossing() -> None:
     built = Build(speed=ramp((0, 8), (6, 8), (9, 1), (20, 1)))
     built.other("p", lambda t: np.full_like(t, 70.0), ramp((0, -8), (20, 12)), cls="pedestrian", heading=np.pi / 2, box=WALKER)
