@@ -126,7 +126,7 @@ def rows_digest(hashes: Iterable[str]) -> str:
 def versions(store: Store, name: str) -> list[str]:
     """Published versions of one dataset, oldest first."""
     head = manifest_key(name, "")[: -len(".json")]
-    found = [key.removeprefix(head).removesuffix(".json") for key in store.list(head) if key.endswith(".json")]
+    found = [match[1] for key in store.list(head) if (match := re.fullmatch(r"(v[1-9][0-9]*)\.json", key.removeprefix(head)))]
     return sorted(found, key=lambda version: int(version[1:]))
 
 
@@ -148,7 +148,15 @@ def read_manifest(store: Store, ref: str) -> Manifest:
         data = store.get(manifest_key(name, version or known[-1]))
     except KeyError as err:
         raise BadData(f"no version {ref!r} in {store.uri}; versions of {name}: {versions(store, name) or 'none'}") from err
-    return Manifest.model_validate_json(data)
+    return parse_manifest(data, where=f"{store.uri}/{manifest_key(name, version or known[-1])}")
+
+
+def parse_manifest(data: bytes, *, where: str) -> Manifest:
+    """The manifest in JSON bytes; BadData if they are none."""
+    try:
+        return Manifest.model_validate_json(data)
+    except ValueError as err:
+        raise BadData(f"{where} is no dataset manifest: {err}") from err
 
 
 def open_dataset(store: Store, manifest: Manifest) -> Any:

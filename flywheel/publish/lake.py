@@ -10,8 +10,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from flywheel.datasets import IMAGE, ROW_HASH, ROWS, dataset_key, read_rows, row_hash, rows_digest
-from flywheel.errors import BadTransport, require
+from flywheel.errors import BadData, BadTransport, FlywheelError, require
 from flywheel.store import Store, media_key
+from flywheel.types import sha256_hex
 
 BATCH = 64
 PACKED_FROM_BYTES = 4096
@@ -38,8 +39,6 @@ def known_sizes(dataset: Any | None) -> dict[str, tuple[int, int]]:
 
 def sync(store: Store, name: str, rows: list[dict[str, Any]]) -> int:
     """The Lance version that holds exactly these rows; BadTransport if another writer got between."""
-    lance = require("lance", extra="all")
-    uri, options = store.lance(dataset_key(name))
     wanted = {row_hash(row): row for row in rows}
     dataset: Any = head(store, name)
     held = [] if dataset is None else read_rows(dataset, columns=["sample_id", ROW_HASH]).to_pylist()
@@ -48,16 +47,26 @@ def sync(store: Store, name: str, rows: list[dict[str, Any]]) -> int:
         dataset.delete(f"sample_id IN ({', '.join(repr(i) for i in stale[start : start + IDS_PER_DELETE])})")
     new = sorted(wanted.keys() - {row[ROW_HASH] for row in held}, key=lambda found: str(wanted[found]["sample_id"]))
     if new or dataset is None:
-        dataset = lance.write_dataset(
-            pa.RecordBatchReader.from_batches(_schema(), _batches(store, wanted, new)), uri,
-            mode="create" if dataset is None else "append", storage_options=options,
-            data_storage_version="2.2", enable_stable_row_ids=True,
-        )  # fmt: skip
+        dataset = _write(store, name, wanted, new, mode="create" if dataset is None else "append")
     found = rows_digest(read_rows(dataset, columns=[ROW_HASH])[ROW_HASH].to_pylist())
     if found != rows_digest(wanted):
-        raise BadTransport(f"{name}: another publisher changed {uri} at the same time. Run publish again.")
+        raise BadTransport(f"{name}: another publisher changed {dataset_key(name)} at the same time. Run publish again.")
     version: int = dataset.version
     return version
+
+
+def _write(store: Store, name: str, wanted: Wanted, new: list[str], *, mode: str) -> Any:
+    """Writes rows through Lance. An error while a batch is made comes back through Lance as an OSError: it is raised as itself."""
+    lance = require("lance", extra="all")
+    uri, options = store.lance(dataset_key(name))
+    failed: list[FlywheelError] = []
+    reader = pa.RecordBatchReader.from_batches(_schema(), _batches(store, wanted, new, failed))
+    try:
+        return lance.write_dataset(
+            reader, uri, mode=mode, storage_options=options, data_storage_version="2.2", enable_stable_row_ids=True
+        )  # fmt: skip
+    except OSError as err:
+        raise (failed[0] if failed else BadTransport(f"{uri} cannot be written: {err}")) from err
 
 
 def tag(store: Store, name: str, *, version: str, lance_version: int) -> None:
@@ -72,19 +81,35 @@ def tag(store: Store, name: str, *, version: str, lance_version: int) -> None:
         dataset.tags.update(version, lance_version)
 
 
+def _image(store: Store, row: Mapping[str, Any]) -> bytes:
+    """The image's bytes, hashed again as they go in: another run may have measured them long ago."""
+    key = media_key(row["media_sha256"], row["ext"])
+    try:
+        data = store.get(key)
+    except KeyError as err:
+        raise BadData(f"{key} is missing in {store.uri}: restore it, or take its sample out") from err
+    if sha256_hex(data) != row["media_sha256"]:
+        raise BadData(f"{key} in {store.uri} does not have the hash it is stored under: restore it")
+    return data
+
+
 def _schema() -> pa.Schema:
     lance = require("lance", extra="all")
     image = lance.blob_field(IMAGE, nullable=False, inline_size_threshold=PACKED_FROM_BYTES)
     return pa.schema([*ROWS, pa.field(ROW_HASH, pa.string(), nullable=False), image])
 
 
-def _batches(store: Store, wanted: Wanted, order: list[str]) -> Iterator[pa.RecordBatch]:
+def _batches(store: Store, wanted: Wanted, order: list[str], failed: list[FlywheelError]) -> Iterator[pa.RecordBatch]:
     lance = require("lance", extra="all")
     with tqdm(total=len(order), desc="write samples", unit="row", disable=None) as bar:
         for start in range(0, len(order), BATCH):
             hashes = order[start : start + BATCH]
             rows = [wanted[found] for found in hashes]
-            images = [store.get(media_key(row["media_sha256"], row["ext"])) for row in rows]
+            try:
+                images = [_image(store, row) for row in rows]
+            except FlywheelError as err:
+                failed.append(err)
+                raise
             columns = [pa.array([row[field.name] for row in rows], field.type) for field in ROWS]
             yield pa.record_batch([*columns, pa.array(hashes), lance.blob_array(images)], schema=_schema())
             bar.update(len(rows))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from flywheel.datasets import Manifest, open_dataset, read_images, read_manifest, read_rows
+from flywheel.datasets import Manifest, open_dataset, parse_manifest, read_images, read_manifest, read_rows
 from flywheel.errors import BadData, GateFailed
 from flywheel.publish.card import card
 from flywheel.publish.verify import BATCH, IMAGES, MANIFEST, SAMPLES, image_name, verify_folder
@@ -57,7 +57,7 @@ def pull(store: Store, ref: str, out: Path) -> PullReport:
 
 def _claim(out: Path, manifest: Manifest) -> None:
     held = out / MANIFEST
-    if held.is_file() and Manifest.model_validate_json(held.read_bytes()).digest != manifest.digest:
+    if held.is_file() and parse_manifest(held.read_bytes(), where=str(held)).digest != manifest.digest:
         raise BadData(f"{out} already holds another dataset version; pull {manifest.ref} into an empty folder")
     (out / IMAGES).mkdir(parents=True, exist_ok=True)
 

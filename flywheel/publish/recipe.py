@@ -11,8 +11,8 @@ class Recipe(Record):
     name: str = "rare-driving"
     scenarios: tuple[str, ...] = ()
     include_synthetic: bool = True
-    frames_per_event: int = Field(default=3, ge=1)
-    reference_frames_per_drive: int = Field(default=4, ge=0)
+    frames_per_event: int = Field(default=5, ge=1)
+    reference_frames_per_drive: int = Field(default=8, ge=0)
     frame_tolerance_ms: int = Field(default=300, gt=0)
     label_tolerance_ms: int = Field(default=60, gt=0)
     event_margin_ms: int = Field(default=1000, ge=0)

@@ -7,7 +7,18 @@ from typing import Any
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from flywheel.datasets import ROW_HASH, ROWS, Manifest, open_dataset, read_images, read_manifest, read_rows, row_hash, rows_digest
+from flywheel.datasets import (
+    ROW_HASH,
+    ROWS,
+    Manifest,
+    open_dataset,
+    parse_manifest,
+    read_images,
+    read_manifest,
+    read_rows,
+    row_hash,
+    rows_digest,
+)
 from flywheel.errors import BadData, FlywheelError
 from flywheel.publish.splits import check_splits
 from flywheel.store import Store
@@ -37,7 +48,7 @@ def verify_folder(folder: Path) -> list[str]:
     """What is wrong with a pulled folder; BadData if it has no manifest (the pull did not finish)."""
     if not (folder / MANIFEST).is_file():
         raise BadData(f"{folder} has no {MANIFEST}: pull the dataset again")
-    manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    manifest = parse_manifest((folder / MANIFEST).read_bytes(), where=str(folder / MANIFEST))
     rows: Rows = pq.read_table(folder / SAMPLES).to_pylist()
     return check_rows(manifest, rows) + _check_images(rows, (_file_bytes(folder / IMAGES / image_name(row)) for row in rows))
 

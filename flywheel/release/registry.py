@@ -3,6 +3,7 @@
 MLflow here is a view for people (aliases, tags, metrics); losing its database loses nothing: registering again rebuilds it.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def _client(state: Path) -> Any:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     mlflow = require("mlflow", extra="release")
+    for noisy in ("mlflow.store.db.utils", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     state.mkdir(parents=True, exist_ok=True)
     return mlflow.MlflowClient(tracking_uri=tracking_uri(state), registry_uri=tracking_uri(state))
 

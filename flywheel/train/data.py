@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from flywheel.datasets import Manifest, open_dataset, read_images, read_manifest, read_rows
+from flywheel.datasets import Manifest, open_dataset, parse_manifest, read_images, read_manifest, read_rows
 from flywheel.errors import BadData, require
 from flywheel.store import Store, open_store
 
@@ -45,7 +45,7 @@ class FlywheelDataset:
 
     def _load(self, ref: str | None) -> tuple[Manifest, list[dict[str, Any]]]:
         if self._folder is not None:
-            manifest = Manifest.model_validate_json((self._folder / "manifest.json").read_bytes())
+            manifest = parse_manifest((self._folder / "manifest.json").read_bytes(), where=str(self._folder))
             return manifest, pq.read_table(self._folder / "samples.parquet").to_pylist()
         if ref is None:
             raise BadData(f"{self.source} is no pulled dataset: name one of the root's datasets, for example rare-driving@v1")

@@ -17,7 +17,7 @@ def wilson(found: int, total: int, *, z: float = Z_95) -> tuple[float, float]:
     p = found / total
     centre = (p + z * z / (2 * total)) / (1 + z * z / total)
     half = z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
 def average_precision(scores: Array, truth: Array) -> float | None:

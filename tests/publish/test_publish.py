@@ -34,7 +34,7 @@ def _change(store: DiskStore, drawn: ModuleType, drive_id: str, **values: str) -
 def test_first_version_and_a_rerun_that_writes_nothing(store: DiskStore, drawn: ModuleType) -> None:
     drawn.fleet(store, 4)
     first = publish(store)
-    assert (first.ref, first.real, first.synthetic, first.refused) == ("rare-driving@v1", 28, 4, 0)
+    assert (first.ref, first.real, first.synthetic, first.refused) == ("rare-driving@v1", 32, 4, 0)
     assert min(first.train, first.val, first.test) > 0
     assert first.labelled == first.rows
     assert first.evaluable
@@ -125,6 +125,18 @@ def test_broken_images_are_left_out_with_a_reason(store: DiskStore, drawn: Modul
     assert any("missing" in reason for reason in reasons.values())
 
 
+def test_media_that_rot_after_the_first_version_are_not_written_again(store: DiskStore, drawn: ModuleType) -> None:
+    drawn.fleet(store, 3)
+    publish(store)
+    variation = read_table(store, "VARIATIONS").to_pylist()[0]
+    store.put(media_key(variation["output_sha256"], "png"), b"rotten")
+    _change(store, drawn, variation["drive_id"], target_condition="night_rain")
+    with pytest.raises(BadData, match="does not have the hash"):
+        publish(store)
+    assert [made.version for made in list_datasets(store)] == ["v1"]
+    assert verify(store, "rare-driving@v1") == []
+
+
 def test_frames_without_tracks_are_unlabelled_not_empty(store: DiskStore, drawn: ModuleType) -> None:
     drives = drawn.fleet(store, 3)
     store.delete(f"tables/TRACKS/batch={drawn.BATCH}/{drives[0]}.parquet")
@@ -140,7 +152,7 @@ def test_variations_of_reference_frames_without_an_event(store: DiskStore, drawn
     assert publish(store).synthetic == 1
     rows = _rows(store, "rare-driving")
     assert {(row["scenario"], row["event_id"]) for row in rows} == {("reference", "")}
-    assert len(rows) == 6
+    assert len(rows) == 9
 
 
 def test_pull_and_what_verify_finds(store: DiskStore, drawn: ModuleType, tmp_path: Path) -> None:
@@ -217,6 +229,9 @@ def test_clear_errors(store: DiskStore, drawn: ModuleType) -> None:
         verify(store, "nothing")
     with pytest.raises(BadData, match="write it as name@v1"):
         verify(store, "nothing@latest")
+    store.put("datasets/broken.manifests/v1.json", b"{}")
+    with pytest.raises(BadData, match="is no dataset manifest"):
+        verify(store, "broken@v1")
     with pytest.raises(BadData, match="neither PNG nor JPEG"):
         image_size(b"GIF89a")
     with pytest.raises(BadData, match="ends early"):

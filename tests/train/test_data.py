@@ -63,8 +63,8 @@ def test_a_frame_under_two_scenarios_is_one_item(tmp_path: Path, drawn: ModuleTy
     write_table(store, "EVENTS", twice, batch_id=drawn.BATCH, part=drive)
     made = publish(store)
     data = FlywheelDataset(store, made.ref, real_only=True)
-    assert (made.real, len(data)) == (10, 7)
-    assert sum(sorted(row["scenarios"]) == ["hard_braking", "pedestrian_crossing"] for row in data.rows) == 3
+    assert (made.real, len(data)) == (12, 8)
+    assert sum(sorted(row["scenarios"]) == ["hard_braking", "pedestrian_crossing"] for row in data.rows) == 4
 
 
 def test_clear_errors(published: DiskStore) -> None:
