@@ -10,7 +10,7 @@ from flywheel.errors import BadData, BadTransport, GateFailed
 from flywheel.release.ota import refresh_timestamp, sign_release
 from flywheel.release.repository import utc_now
 from flywheel.release.rollout import roll
-from flywheel.release.vehicle import serve_ota, update_vehicle
+from flywheel.release.vehicle import installed, serve_ota, update_vehicle
 from flywheel.store import DiskStore
 
 
@@ -164,8 +164,12 @@ def test_hardware_group_and_server_that_do_not_fit(store: DiskStore, keys: Path,
 def test_a_damaged_slot_is_filled_again(store: DiskStore, keys: Path, make_model, tmp_path: Path) -> None:
     trust = _signed(store, keys, make_model)
     car = {"vehicle_id": "v1", "folder": tmp_path / "car", "trust": trust}
-    update_vehicle(str(_ota(store)), **car)
+    assert installed(tmp_path / "car", vehicle_id="v1") is None
+    first = update_vehicle(str(_ota(store)), **car)
+    assert installed(tmp_path / "car", vehicle_id="v1").files == first.files
     (tmp_path / "car/slots/A/model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(BadData, match="is damaged"):
+        installed(tmp_path / "car", vehicle_id="v1")
     report = update_vehicle(str(_ota(store)), **car)
     assert (report.status, report.slot) == ("installed", "B")
 
