@@ -6,6 +6,8 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export FIFTYONE_DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
+# Some machines forbid bytecode caches; importing FiftyOne then takes a minute instead of seconds.
+unexport PYTHONDONTWRITEBYTECODE
 export HF_HUB_OFFLINE ?= 1
 DEMO_DRIVES ?= 12
 DEMO_SEED ?= 7

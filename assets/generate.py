@@ -1,5 +1,6 @@
 """Variations where coverage is thin: a pinned plan, then diffusion, then scores, with provenance beside every output."""
 
+from functools import lru_cache
 from importlib.metadata import entry_points
 
 import dagster as dg
@@ -20,8 +21,9 @@ class GenerateConfig(dg.Config):
     budget: int = 48
 
 
+@lru_cache(maxsize=2)
 def load_generator(name: str) -> Generator:
-    """An installed generator plug-in by name."""
+    """An installed generator plug-in by name, resident for the life of the process."""
     found = {entry.name: entry for entry in entry_points(group="flywheel.generators")}
     if name not in found:
         raise dg.Failure(f"no generator named {name!r}; there are: {', '.join(sorted(found))}", allow_retries=False)

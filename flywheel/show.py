@@ -1,6 +1,7 @@
 """How the command line shows things: a rich table for people, JSON for machines."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,8 +10,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-out = Console()
-err = Console(stderr=True)
+PIPE_WIDTH = 160  # a log or a pipe has no width of its own; eighty columns would fold digests and ids
+
+out = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+err = Console(stderr=True, width=None if sys.stderr.isatty() else PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:

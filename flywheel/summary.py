@@ -20,7 +20,7 @@ class Summary(Record):
     recorded_s: float
     quarantined: int
     events: dict[str, int]
-    not_evaluable: dict[str, str]
+    not_evaluable: dict[str, dict[str, int]]
     variations: int
     accepted: int
     rejected: dict[str, int]
@@ -39,7 +39,8 @@ class Summary(Record):
     def _lines(self) -> list[Row]:
         lines: list[Row] = [{"what": "drives", "value": f"{self.drives} ({self.recorded_s:.0f} s), {self.quarantined} quarantined"}]
         lines += [{"what": f"events: {name}", "value": count} for name, count in self.events.items()]
-        lines += [{"what": f"not evaluable: {name}", "value": why} for name, why in self.not_evaluable.items()]
+        for name, reasons in self.not_evaluable.items():
+            lines.append({"what": f"not evaluable: {name}", "value": "; ".join(f"{n} drives: {why}" for why, n in reasons.items())})
         lines.append(
             {"what": "variations", "value": f"{self.variations}: {self.accepted} accepted, {sum(self.rejected.values())} rejected"}
         )
@@ -48,9 +49,12 @@ class Summary(Record):
             {"what": f"dataset {d['name']}@{d['version']}", "value": f"{d['rows']} rows, digest {d['digest']}"} for d in self.datasets
         ]
         if self.release:
-            lines.append({"what": "release", "value": self.release})
+            lines.append({"what": "signed release", "value": "{release_version}: {model_id}, {state}".format(**self.release)})
+        else:
+            lines.append({"what": "signed release", "value": "none: a model that no real test frame has judged is not released"})
         if self.vehicle:
-            lines.append({"what": "vehicle", "value": self.vehicle})
+            said = "{vehicle_id} runs release {release_version}: {model_id} in slot {slot}, verified".format(**self.vehicle)
+            lines.append({"what": "vehicle", "value": f"{said} sha256 {self.vehicle['files'].get('model.safetensors', '')}"})
         return lines
 
 
@@ -74,7 +78,6 @@ def summarize(store: Store, *, state: Path) -> Summary:
 
     drives = read_table(store, "DRIVES", columns=["drive_id", "duration_s"])
     events = Counter(read_table(store, "EVENTS", columns=["scenario"])["scenario"].to_pylist())
-    exposure = read_table(store, "EXPOSURE", columns=["scenario", "status", "reason"]).to_pylist()
     variations = read_table(store, "VARIATIONS", columns=["variation_id", "status"]).to_pylist()
     held = current(read_table(store, "DECISIONS"))
     rejected = Counter(row["gate"] for row in held.values() if row["verdict"] != ACCEPT)
@@ -85,7 +88,7 @@ def summarize(store: Store, *, state: Path) -> Summary:
         recorded_s=sum(drives["duration_s"].to_pylist()),
         quarantined=sum(key.endswith(".reason.json") for key in store.list("quarantine/")),
         events=dict(sorted(events.items())),
-        not_evaluable={row["scenario"]: row["reason"] for row in exposure if row["status"] == "not_evaluable"},
+        not_evaluable=not_evaluable(store),
         variations=len(variations),
         accepted=sum(row["verdict"] == ACCEPT for row in held.values()),
         rejected=dict(sorted(rejected.items())),
@@ -95,6 +98,16 @@ def summarize(store: Store, *, state: Path) -> Summary:
         release=newest_release(store),
         vehicle=updates[0].model_dump(mode="json") if updates else None,
     )
+
+
+def not_evaluable(store: Store) -> dict[str, dict[str, int]]:
+    """By scenario: for each reason why it could not be judged, in how many drives."""
+    rows = read_table(store, "EXPOSURE", columns=["drive_id", "scenario", "status", "reason"]).to_pylist()
+    blind = {(row["scenario"], row["reason"], row["drive_id"]) for row in rows if row["status"] == "not_evaluable"}
+    found: dict[str, dict[str, int]] = {}
+    for (scenario, reason), drives in sorted(Counter((scenario, reason) for scenario, reason, _ in blind).items()):
+        found.setdefault(scenario, {})[reason] = drives
+    return found
 
 
 def newest_slices(store: Store) -> list[Row]:
