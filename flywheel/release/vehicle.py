@@ -19,7 +19,7 @@ from flywheel.release.serve import serve_ota
 from flywheel.release.stages import Rollout, includes
 from flywheel.types import Record
 
-__all__ = ["UpdateReport", "serve_ota", "update_vehicle"]
+__all__ = ["UpdateReport", "installed", "serve_ota", "update_vehicle"]
 SLOTS = ("A", "B")
 
 
@@ -64,9 +64,14 @@ def update_vehicle(
 
 
 def installed(folder: Path, *, vehicle_id: str) -> UpdateReport | None:
-    """What runs in a vehicle now, with hashes computed from disk; None if nothing was installed yet."""
+    """What runs in a vehicle now, with hashes computed from disk; None if nothing was installed yet. `reason` says if it is damaged."""
     held = _installed(folder)
-    return _report(vehicle_id, folder, held, "current", "read from disk") if held else None
+    if held is None:
+        return None
+    reason = (
+        "read from disk and sound" if _sound(folder, held) else "damaged: the weights are not those of the release record; update again"
+    )
+    return _report(vehicle_id, folder, held, "current", reason)
 
 
 def _provisioned(folder: Path, trust: Path | None) -> bytes:
