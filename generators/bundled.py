@@ -1,5 +1,7 @@
 """The bundled generator: a small pixel-space diffusion model trained on the sample fleet's renders; runs on two CPU cores."""
 
+import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,19 @@ class BundledGenerator:
         folder = Path(weights)
         if not (folder / "model_index.json").is_file():
             raise BadData(f"no bundled weights in {folder}; train them with: python -m generators.train_bundled --help")
-        self._pipeline = _load(folder, device)
-        self._steps, self._batch = int(steps or self._pipeline.config.steps), batch
-        self._size = (int(self._pipeline.config.width_px), int(self._pipeline.config.height_px))
+        config = json.loads((folder / "model_index.json").read_text())
+        self._folder, self._device = folder, device
+        self._steps, self._batch = int(steps or config["steps"]), batch
+        self._size = (int(config["width_px"]), int(config["height_px"]))
         self.info = GeneratorInfo(
             name=NAME, model_revision=folder.name, weights_sha256=weights_sha256(folder), licence=LICENCE,
             parameters={"steps": self._steps, "sampler": "ddim", "width_px": self._size[0], "height_px": self._size[1]},
         )  # fmt: skip
+
+    @cached_property
+    def _pipeline(self) -> Any:
+        """The loaded pipeline; only drawing needs it, planning does not."""
+        return _load(self._folder, self._device)
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One redrawn frame an item, each of its own size; drawn at the model's working size in between.
@@ -54,10 +62,14 @@ def _load(folder: Path, device: str | None) -> Any:
 
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     logging.disable_progress_bar()
-    pipeline: Any = ConditionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
-        str(folder), use_safetensors=True, local_files_only=True
-    )
-    logging.enable_progress_bar()
+    try:
+        pipeline: Any = ConditionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
+            str(folder), use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, KeyError) as err:
+        raise BadData(f"{folder} does not hold the bundled model; train it again with python -m generators.train_bundled: {err}") from err
+    finally:
+        logging.enable_progress_bar()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(place, torch.bfloat16) if place.startswith("cuda") else pipeline.to(place)
 

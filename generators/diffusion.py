@@ -6,6 +6,8 @@ Prompts steer it. Nothing is fetched for a folder, nor when HF_HUB_OFFLINE is se
 import inspect
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -124,24 +126,42 @@ def resolve(pipeline: str, *, variant: str | None, revision: str | None, offline
     return Path(kept)
 
 
+# What diffusers, transformers and safetensors raise for folders that are torn, incomplete or name unknown classes.
+_UNLOADABLE = (OSError, ValueError, KeyError, AttributeError, TypeError)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars while weights load; afterwards as before."""
+    names = ("diffusers.utils", "transformers.utils")
+    logs = [require(name, extra="generate").logging for name in names]
+    shown = [log.is_progress_bar_enabled() for log in logs]
+    for log in logs:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, was in zip(logs, shown, strict=True):
+            (log.enable_progress_bar if was else log.disable_progress_bar)()
+
+
 def load_pipeline(folder: Path, *, device: str | None, dtype: str | None, variant: str | None) -> Any:
     """The pipeline in a folder, resident on its device, as an image-to-image pipeline; BadData if it cannot be one."""
     diffusers, torch = require("diffusers", extra="generate"), require("torch", extra="generate")
     if not (folder / "model_index.json").is_file():
         raise BadData(f"{folder} is no diffusers pipeline: model_index.json is missing")
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = getattr(torch, dtype or ("float16" if place.startswith("cuda") else "float32"))
-    logging = diffusers.utils.logging
-    logging.disable_progress_bar()
-    try:
-        loaded = diffusers.DiffusionPipeline.from_pretrained(
-            str(folder), variant=variant, use_safetensors=True, local_files_only=True, dtype=kind
-        )
-        if "image" not in accepted(loaded):
-            loaded = diffusers.AutoPipelineForImage2Image.from_pipe(loaded)
-    except (OSError, ValueError) as err:
-        raise BadData(f"{folder} cannot be loaded as an image-to-image pipeline from safetensors: {err}") from err
-    finally:
-        logging.enable_progress_bar()
+    name = dtype or ("float16" if place.startswith("cuda") else "float32")
+    if not isinstance(getattr(torch, name, None), torch.dtype):
+        raise BadData(f"no torch dtype {name!r}; take float32, float16 or bfloat16")
+    with _quiet():
+        try:
+            loaded = diffusers.DiffusionPipeline.from_pretrained(
+                str(folder), variant=variant, use_safetensors=True, local_files_only=True, dtype=getattr(torch, name)
+            )
+            if "image" not in accepted(loaded):
+                loaded = diffusers.AutoPipelineForImage2Image.from_pipe(loaded)
+        except (*_UNLOADABLE, require("safetensors", extra="generate").SafetensorError) as err:
+            raise BadData(f"{folder} cannot be loaded as an image-to-image pipeline from safetensors: {err}") from err
     loaded.set_progress_bar_config(disable=True)
     return loaded.to(place)

@@ -75,6 +75,7 @@ def save(layer: dict[str, Any], out: Path) -> None:
 
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(layer, str(out))
+    out.chmod(0o644)
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:

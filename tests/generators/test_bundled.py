@@ -1,0 +1,115 @@
+"""The bundled generator: a tiny net with random weights for the mechanics, the real weights for what they draw."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from generator_items import frame, item
+
+from flywheel.errors import BadData
+from flywheel.types import CONDITIONS, Condition
+from generators import registry
+from generators.bundled import WEIGHTS, BundledGenerator
+from generators.condition_model import label_of, pack, scheduler_config, unet_config, unpack
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as training writes it, of a net of two small layers that draws 96 x 50 frames."""
+    import torch
+    from diffusers import DDIMScheduler, UNet2DModel
+
+    from generators.bundled_pipeline import ConditionPipeline
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights") / "condition-v0"
+    net = UNet2DModel(**unet_config(channels=(8, 32)))
+    pipeline = ConditionPipeline(net, DDIMScheduler(**scheduler_config()), steps=3, width_px=96, height_px=50)
+    pipeline.save_pretrained(str(folder), safe_serialization=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawer(tiny: Path) -> BundledGenerator:
+    return BundledGenerator(weights=tiny, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def trained() -> BundledGenerator:
+    return BundledGenerator(device="cpu", steps=2)
+
+
+def test_an_output_is_the_same_bytes_alone_in_a_batch_and_again(drawer: BundledGenerator, tiny: Path) -> None:
+    items = [item("day_fog", seed=5), item(seed=6, rgb=frame(33, 57)), item("low_sun_clear"), item(seed=2**63 - 1)]
+    together = drawer.generate(items)
+    apart = [drawer.generate([one])[0] for one in reversed(items)][::-1]
+    anew = BundledGenerator(weights=tiny, device="cpu").generate(items)
+    for a, b, c in zip(together, apart, anew, strict=True):
+        assert a.tobytes() == b.tobytes() == c.tobytes()
+
+
+@pytest.mark.parametrize("size", [(50, 96), (33, 57), (180, 320), (1, 1), (100, 20)])
+def test_a_frame_keeps_its_size(drawer: BundledGenerator, size: tuple[int, int]) -> None:
+    out = drawer.generate([item(rgb=frame(*size))])[0]
+    assert (out.shape, out.dtype) == ((*size, 3), np.uint8)
+
+
+def test_target_source_and_seed_each_change_the_drawing(drawer: BundledGenerator) -> None:
+    items = [item(), item("day_fog"), item(source="dusk_clear"), item(seed=2), item(rgb=frame(seed=9))]
+    assert len({out.tobytes() for out in drawer.generate(items)}) == len(items)
+
+
+def test_the_info_tells_weights_and_steps(drawer: BundledGenerator, tiny: Path) -> None:
+    info = drawer.info
+    assert (info.name, info.model_revision, info.licence) == ("bundled", "condition-v0", "Apache-2.0")
+    assert info.parameters == {"steps": 3, "sampler": "ddim", "width_px": 96, "height_px": 50}
+    fewer = BundledGenerator(weights=tiny, device="cpu", steps=1).info
+    assert fewer.digest != info.digest, "other settings are another generator"
+    assert fewer.weights_sha256 == info.weights_sha256
+
+
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="train_bundled"):
+        registry.load("bundled", weights=tmp_path)
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(BadData, match="safetensors"):
+        registry.load("bundled", weights=tmp_path)
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    with pytest.raises(BadData, match="does not hold the bundled model"):
+        registry.load("bundled", weights=tmp_path)
+
+
+def test_labels_are_all_different_and_unknown_conditions_have_none() -> None:
+    assert sorted(label_of(a, b) for a in CONDITIONS for b in CONDITIONS) == list(range(169))
+    with pytest.raises(ValueError, match="low_sun_rain"):
+        label_of(Condition(), Condition(lighting="low_sun", weather="rain"))
+
+
+@pytest.mark.parametrize("size", [(180, 320), (50, 96), (16, 16), (2, 2)])
+def test_planes_give_back_the_image(size: tuple[int, int]) -> None:
+    import torch
+
+    image = torch.rand(1, 3, *size)
+    planes = pack(image)
+    assert planes.shape[1] == 12
+    assert planes.shape[2] % 8 == planes.shape[3] % 8 == 0
+    assert torch.equal(unpack(planes, height_px=size[0], width_px=size[1]), image)
+
+
+def test_the_packaged_weights_draw_what_they_are_asked_for(trained: BundledGenerator) -> None:
+    parent = frame(180, 320)
+    night, fog, snow = trained.generate([item(name, rgb=parent) for name in ("night_clear", "day_fog", "day_snow")])
+    assert night.mean() < 0.6 * parent.mean()
+    assert fog.std() < 0.8 * parent.std()
+    assert snow[120:].mean() > parent[120:].mean() + 10, "the ground whitens"
+
+
+def test_the_packaged_weights_give_the_same_bytes_in_any_batch(trained: BundledGenerator) -> None:
+    pair = [item(rgb=frame(90, 160)), item("dusk_snow", rgb=frame(seed=4), seed=3)]
+    assert [out.tobytes() for out in trained.generate(pair)] == [trained.generate([one])[0].tobytes() for one in pair]
+
+
+def test_the_packaged_weights_are_small_and_safe() -> None:
+    files = [file for file in WEIGHTS.rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} <= {".json", ".md", ".safetensors"}
+    assert sum(file.stat().st_size for file in files) < 25e6
