@@ -23,13 +23,12 @@ class RecipeConfig(dg.Config):
 )
 def dataset(flywheel: Flywheel, config: RecipeConfig) -> dg.MaterializeResult:
     from flywheel.datasets import read_manifest
-    from flywheel.publish.dataset import RECIPES, publish
+    from flywheel.publish.dataset import publish
+    from flywheel.publish.recipe import recipe_named
 
-    if config.recipe not in RECIPES:
-        raise dg.Failure(f"no recipe {config.recipe!r}; there are: {', '.join(sorted(RECIPES))}", allow_retries=False)
     store = flywheel.store()
     with reported():
-        version = publish(store, RECIPES[config.recipe])
+        version = publish(store, recipe_named(config.recipe))
         manifest = read_manifest(store, version.ref)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(version.digest),

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from flywheel.errors import BadData
 from flywheel.types import Record
 
 
@@ -34,3 +35,10 @@ def real_only() -> Recipe:
 
 
 RECIPES = {recipe.name: recipe for recipe in (rare_driving(), real_only())}
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of that name; BadData that lists the names there are."""
+    if name not in RECIPES:
+        raise BadData(f"no recipe {name!r}; there are: {', '.join(sorted(RECIPES))}")
+    return RECIPES[name]

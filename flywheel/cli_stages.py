@@ -1,0 +1,122 @@
+"""Commands that turn the wheel: the whole of it, or one stage."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flywheel import show
+from flywheel.commands import Batch, Json, Root, app, batches, command, plugin
+from flywheel.state import state_dir
+from flywheel.store import open_store
+
+
+@command(app)
+def fleet(
+    out: Annotated[Path, typer.Option(help="Where the drives go.")],
+    drives: int = 12,
+    seed: int = 7,
+    camera: bool = True,
+    as_json: Json = False,
+) -> None:
+    """Writes sample drives (MCAP) with planted, known events and their truth.json."""
+    from flywheel.fleet.make import make_fleet
+
+    show.emit_report(make_fleet(out, drives=drives, seed=seed, camera=camera), title="sample fleet", as_json=as_json)
+
+
+@command(app)
+def spin(
+    root: Root,
+    logs: Annotated[Path | None, typer.Option(help="A folder of fleet logs to land first.")] = None,
+    recipe: Annotated[str, typer.Option(help="The dataset recipe.")] = "rare-driving",
+    generator: Annotated[str, typer.Option(help="A generator plug-in.")] = "bundled",
+    budget: Annotated[int, typer.Option(help="Variations a landing batch may cost.")] = 48,
+    as_json: Json = False,
+) -> None:
+    """Turns the whole wheel, through Dagster, and shows what was made."""
+    from flywheel.summary import summarize
+
+    plugin("flywheel.runners", "spin")(root=root, logs=logs, recipe=recipe, generator=generator, budget=budget)
+    summary = summarize(open_store(root), state=state_dir(root))
+    if as_json:
+        show.emit_json(summary)
+    else:
+        summary.show(root)
+
+
+@command(app)
+def ingest(root: Root, logs: Path | None = None, batch: Batch = None, as_json: Json = False) -> None:
+    """Lands logs (when given) and ingests landing batches into tables."""
+    from flywheel.ingest.land import land
+    from flywheel.ingest.run import ingest_batch
+
+    store = open_store(root)
+    wanted = [land(store, logs)] if logs else batches(store, batch)
+    columns = ("batch_id", "drives", "skipped", "quarantined", "recorded_s", "rows")
+    show.emit_rows([ingest_batch(store, name) for name in wanted], title="ingest", as_json=as_json, columns=columns)
+
+
+@command(app)
+def mine(root: Root, batch: Batch = None, as_json: Json = False) -> None:
+    """Mines rare events and the exposure they were mined from."""
+    from flywheel.mine.run import mine_batch
+
+    store = open_store(root)
+    show.emit_rows([mine_batch(store, name) for name in batches(store, batch)], title="mine", as_json=as_json)
+
+
+@command(app)
+def generate(
+    root: Root,
+    batch: Batch = None,
+    generator: str = "bundled",
+    budget: int = 48,
+    dry_run: Annotated[bool, typer.Option(help="Show the plan only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Plans and generates variations where coverage is thin."""
+    from flywheel.generate.plan import plan_batch
+    from flywheel.generate.run import run_plan
+
+    store = open_store(root)
+    engine = plugin("flywheel.generators", generator)()
+    plans = [plan_batch(store, name, generator=engine.info, budget=budget, dry_run=dry_run) for name in batches(store, batch)]
+    if dry_run:
+        show.emit_rows([request for plan in plans for request in plan.requests], title="planned variations", as_json=as_json)
+        return
+    show.emit_rows([run_plan(store, plan, engine) for plan in plans], title="generate", as_json=as_json)
+
+
+@command(app)
+def curate(root: Root, batch: Batch = None, as_json: Json = False) -> None:
+    """Accepts or rejects every variation, with score, threshold and reason."""
+    from flywheel.curate.decisions import curate_batch
+
+    store = open_store(root)
+    show.emit_rows([curate_batch(store, name) for name in batches(store, batch)], title="curate", as_json=as_json)
+
+
+@command(app)
+def publish(root: Root, recipe: str = "rare-driving", as_json: Json = False) -> None:
+    """Publishes a dataset version from events and accepted variations."""
+    from flywheel.publish.dataset import publish as publish_dataset
+    from flywheel.publish.recipe import recipe_named
+
+    show.emit_report(publish_dataset(open_store(root), recipe_named(recipe)), title="dataset", as_json=as_json)
+
+
+@command(app)
+def train(root: Root, dataset: str = "rare-driving", as_json: Json = False) -> None:
+    """Trains the reference model on a dataset version and evaluates it per slice."""
+    from flywheel.train.evaluate import evaluate_model
+    from flywheel.train.run import train_model
+
+    store = open_store(root)
+    model = train_model(store, dataset)
+    evaluation = evaluate_model(store, model)
+    if as_json:
+        show.emit_json({"model": model, "evaluation": evaluation})
+        return
+    show.emit_report(model, title="model", as_json=False)
+    show.emit_rows(evaluation.slices, title="evaluation", as_json=False)
