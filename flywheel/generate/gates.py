@@ -19,7 +19,10 @@ from flywheel.types import Condition, Record
 log = logging.getLogger(__name__)
 Rgb = NDArray[np.uint8]
 Look = Mapping[str, float]
-# Recommended floors: benchmarks/gate_check.py prints what they let through of true renders and of pictures spoiled on purpose.
+# Recommended floors. benchmarks/gate_check.py --scenes 2 (78 pairs a line, renders of day, dusk, night and low sun): of true
+# renders of the target 91% pass all four (structure turns away 9%, mostly objects that cannot be seen at night); of unchanged
+# copies, other streets, torn, black, dead and wrongly lit pictures none; of pictures that lost the vehicle ahead 17%, the
+# oncoming one 1%, the pedestrian 21%; of pictures blurred by 3 px 14%.
 DEFAULT_THRESHOLDS = {"integrity": 0.99, "structure": 0.30, "condition": 0.5, "change": 0.10}
 
 CHANGE_FULL_LAB = 50.0
