@@ -3,6 +3,7 @@
 A chunk whose part is there is skipped, so a run killed at any moment goes on where it stopped.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -183,12 +184,10 @@ def _row(store: Store, request: VariationRequest, parent: Parent | str, output: 
     data = mark_png(encode_png(output), request)
     sha256 = put_media(store, data, "png")
     put_provenance(store, provenance_of(request, output_sha256=sha256, drawn_at=parent.drawn_at))
-    settings = plan_parameters(request, parent)
+    settings = _parameters(request, parent)
     return row | {"status": "done", "output_sha256": sha256, "output_ext": "png", "parameters": settings} | scores.columns()
 
 
-def plan_parameters(request: VariationRequest, parent: Parent) -> str:
+def _parameters(request: VariationRequest, parent: Parent) -> str:
     """Canonical JSON of the generator's parameters with the size and scale the frame was drawn at."""
-    import json
-
     return canonical_json({**json.loads(request.parameters), "drawn_at": parent.drawn_at}).decode()
