@@ -19,7 +19,7 @@ SPECS = [
         group_name="mine",
         owners=OWNERS,
         deps=DEPS,
-        kinds={"polars"},
+        kinds={"numpy"},
         partitions_def=landing_batches,
     ),
     table_spec(
@@ -28,7 +28,7 @@ SPECS = [
         group_name="mine",
         owners=OWNERS,
         deps=DEPS,
-        kinds={"polars"},
+        kinds={"numpy"},
         partitions_def=landing_batches,
     ),
 ]

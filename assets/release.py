@@ -74,9 +74,7 @@ def vehicle_update(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Ite
         return
     state = flywheel.state()
     with reported(), serve_ota(folder) as url:
-        report = update_vehicle(
-            url, vehicle_id=DEMO_VEHICLE, folder=state / "vehicles" / DEMO_VEHICLE, trust=state / "keys" / "root.json"
-        )
+        report = update_vehicle(url, vehicle_id=DEMO_VEHICLE, folder=state / "vehicles" / DEMO_VEHICLE, trust=state / "keys" / "root.json")
     yield dg.MaterializeResult(metadata={**_flat(report.model_dump()), "verified files": markdown_table([report.files])})
 
 

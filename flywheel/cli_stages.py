@@ -81,7 +81,7 @@ def generate(
 
     store = open_store(root)
     engine = plugin("flywheel.generators", generator)()
-    plans = [plan_batch(store, name, generator=engine.info, budget=budget, dry_run=dry_run) for name in batches(store, batch)]
+    plans = [plan_batch(store, name, generator=engine.info, budget=budget, pin=not dry_run) for name in batches(store, batch)]
     if dry_run:
         show.emit_rows([request for plan in plans for request in plan.requests], title="planned variations", as_json=as_json)
         return

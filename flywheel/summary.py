@@ -1,10 +1,12 @@
 """What lies in a root, as one table a newcomer can read: read back from the store, never remembered from the run."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from flywheel import show
+from flywheel.models import EVALUATION, Evaluation, read_evaluation
 from flywheel.store import Store
 from flywheel.tables import read_table
 from flywheel.types import Record
@@ -19,6 +21,9 @@ class Summary(Record):
     drives: int
     recorded_s: float
     quarantined: int
+    frames: int
+    tracks: int
+    signal_rows: int
     events: dict[str, int]
     not_evaluable: dict[str, dict[str, int]]
     variations: int
@@ -26,6 +31,7 @@ class Summary(Record):
     rejected: dict[str, int]
     failed: int
     datasets: list[dict[str, Any]]
+    evaluation: str | None
     slices: list[dict[str, Any]]
     release: dict[str, Any] | None
     vehicle: dict[str, Any] | None
@@ -38,7 +44,8 @@ class Summary(Record):
 
     def _lines(self) -> list[Row]:
         lines: list[Row] = [{"what": "drives", "value": f"{self.drives} ({self.recorded_s:.0f} s), {self.quarantined} quarantined"}]
-        lines += [{"what": f"events: {name}", "value": count} for name, count in self.events.items()]
+        lines.append({"what": "rows", "value": f"{self.signal_rows} of signals, {self.tracks} tracks, {self.frames} frames"})
+        lines += [{"what": f"events: {name}", "value": count} for name, count in self.events.items()] or [{"what": "events", "value": 0}]
         for name, reasons in self.not_evaluable.items():
             lines.append({"what": f"not evaluable: {name}", "value": "; ".join(f"{n} drives: {why}" for why, n in reasons.items())})
         lines.append(
@@ -48,6 +55,7 @@ class Summary(Record):
         lines += [
             {"what": f"dataset {d['name']}@{d['version']}", "value": f"{d['rows']} rows, digest {d['digest']}"} for d in self.datasets
         ]
+        lines.append({"what": "evaluation", "value": self.evaluation or "none yet"})
         if self.release:
             lines.append({"what": "signed release", "value": "{release_version}: {model_id}, {state}".format(**self.release)})
         else:
@@ -76,17 +84,21 @@ def summarize(store: Store, *, state: Path) -> Summary:
     from flywheel.publish.dataset import list_datasets
     from flywheel.release.vehicle import installed
 
-    drives = read_table(store, "DRIVES", columns=["drive_id", "duration_s"])
+    drives = read_table(store, "DRIVES").to_pylist()
     events = Counter(read_table(store, "EVENTS", columns=["scenario"])["scenario"].to_pylist())
     variations = read_table(store, "VARIATIONS", columns=["variation_id", "status"]).to_pylist()
     held = current(read_table(store, "DECISIONS"))
     rejected = Counter(row["gate"] for row in held.values() if row["verdict"] != ACCEPT)
     vehicles = sorted((state / "vehicles").glob("*")) if (state / "vehicles").is_dir() else []
+    newest = newest_evaluation(store)
     updates = [report for folder in vehicles if (report := installed(folder, vehicle_id=folder.name))]
     return Summary(
-        drives=drives.num_rows,
-        recorded_s=sum(drives["duration_s"].to_pylist()),
+        drives=len(drives),
+        recorded_s=sum(row["duration_s"] for row in drives),
         quarantined=sum(key.endswith(".reason.json") for key in store.list("quarantine/")),
+        frames=sum(row["frames"] for row in drives),
+        tracks=sum(row["tracks"] for row in drives),
+        signal_rows=sum(row["signal_rows"] for row in drives),
         events=dict(sorted(events.items())),
         not_evaluable=not_evaluable(store),
         variations=len(variations),
@@ -94,7 +106,8 @@ def summarize(store: Store, *, state: Path) -> Summary:
         rejected=dict(sorted(rejected.items())),
         failed=sum(row["status"] != "done" for row in variations),
         datasets=[row.model_dump(mode="json") for row in list_datasets(store)],
-        slices=newest_slices(store),
+        evaluation=f"{newest.dataset}: {newest.status} {newest.reason}".strip() if newest else None,
+        slices=slices_of(newest) if newest else [],
         release=newest_release(store),
         vehicle=updates[0].model_dump(mode="json") if updates else None,
     )
@@ -110,23 +123,25 @@ def not_evaluable(store: Store) -> dict[str, dict[str, int]]:
     return found
 
 
-def newest_slices(store: Store) -> list[Row]:
-    """The slice metrics of the newest dataset version's model; empty before an evaluation."""
-    from flywheel.models import EVALUATION, read_evaluation
+def newest_evaluation(store: Store) -> Evaluation | None:
+    """The evaluation of the newest dataset version's model; None before the first."""
     from flywheel.publish.dataset import list_datasets
 
     refs = [version.ref for version in list_datasets(store)]
     keys = [key for key in store.list("models/") if key.endswith(f"/{EVALUATION}")]
     found = [read_evaluation(store, key.split("/")[1]) for key in keys]
-    found = sorted((e for e in found if e.dataset in refs), key=lambda e: refs.index(e.dataset))
+    return max((e for e in found if e.dataset in refs), key=lambda e: refs.index(e.dataset), default=None)
+
+
+def slices_of(evaluation: Evaluation) -> list[Row]:
+    """Slice metrics, real and synthetic apart, as rows; what had no object to find is left out."""
     columns = {"scenario", "condition", "synthetic", "cls", "frames", "objects", "recall", "recall_low", "recall_high", "average_precision"}
-    return [piece.model_dump(mode="json", include=columns) for piece in (*found[-1].overall, *found[-1].slices)] if found else []
+    pieces = [piece for piece in (*evaluation.overall, *evaluation.slices) if piece.objects]
+    return [piece.model_dump(mode="json", include=columns) for piece in pieces]
 
 
 def newest_release(store: Store) -> Row | None:
     """The release now signed for the default group, with how far it is rolled out; None before the first."""
-    import json
-
     if not store.exists("ota/rollout.json"):
         return None
     rollout: Row = json.loads(store.get("ota/rollout.json"))
