@@ -40,16 +40,18 @@ def rotation(q: Sequence[float]) -> Array:
 def corners(box: Mapping[str, Any]) -> Array:
     """(8, 3) corners in the ego frame of a TRACKS row, whose z_m is the box centre."""
     signs = np.array([[i, j, k] for i in (-0.5, 0.5) for j in (-0.5, 0.5) for k in (-0.5, 0.5)])
-    local = signs * [box["length_m"], box["width_m"], box["height_m"]]
+    local: Array = signs * [box["length_m"], box["width_m"], box["height_m"]]
     c, s = np.cos(box["heading_rad"]), np.sin(box["heading_rad"])
-    turned = local @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
-    return turned + [box["x_m"], box["y_m"], box["z_m"]]
+    turned: Array = local @ np.array([[c, s, 0.0], [-s, c, 0.0], [0.0, 0.0, 1.0]])
+    placed: Array = turned + [box["x_m"], box["y_m"], box["z_m"]]
+    return placed
 
 
 def to_camera(points: Array, frame: Mapping[str, Any]) -> Array:
     """(N, 3) ego points to the optical frame (x right, y down, z forward) of a FRAMES row."""
     turn = rotation((frame["cam_qw"], frame["cam_qx"], frame["cam_qy"], frame["cam_qz"]))
-    return (points - [frame["cam_x_m"], frame["cam_y_m"], frame["cam_z_m"]]) @ turn
+    offset: Array = points - [frame["cam_x_m"], frame["cam_y_m"], frame["cam_z_m"]]
+    return offset @ turn
 
 
 def project_box(box: Mapping[str, Any], frame: Mapping[str, Any]) -> ImageBox | None:

@@ -46,7 +46,7 @@ class Condition(Record):
     def parse(cls, name: str) -> "Condition":
         """The condition of a `lighting_weather` name; ValueError for any other text."""
         lighting, _, weather = name.rpartition("_")
-        return cls(lighting=lighting, weather=weather)  # type: ignore[arg-type]
+        return cls(lighting=lighting, weather=weather)
 
 
 # A low sun needs a clear sky, so those three combinations do not exist.

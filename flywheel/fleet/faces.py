@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 Reals = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+Corner = Sequence[float] | NDArray[np.float64]
 CORNERS = 8  # faces with fewer corners repeat the last one
 
 # Segmentation classes.
@@ -76,12 +77,12 @@ class FaceList:
         self.rows: list[tuple[Reals, Reals, Sequence[float], int, int, float, int]] = []
 
     def face(
-        self, points: Sequence[Sequence[float]], colour: Sequence[float], *,
+        self, points: Sequence[Corner], colour: Sequence[float], *,
         material: int = PLAIN, glow: int = NO_GLOW, bias: float = 0.0, tag: int = -1,
     ) -> None:  # fmt: skip
         """Add one convex face of 3 to 8 corners."""
-        corners = np.asarray(points, np.float32)
-        normal = np.cross(corners[1] - corners[0], corners[2] - corners[1])
+        corners: Reals = np.asarray(points, np.float32)
+        normal: Reals = np.cross(corners[1] - corners[0], corners[2] - corners[1])
         full = np.concatenate([corners, np.repeat(corners[-1:], CORNERS - len(corners), axis=0)])
         self.rows.append((full, normal / max(float(np.linalg.norm(normal)), 1e-9), colour, material, glow, bias, tag))
 

@@ -96,7 +96,7 @@ def spread(base: Base, rows: Reals) -> Reals:
     packed = coded.view(np.uint32)[:, 0].take(base.ids)
     h, w = base.view.shape
     small = cv2.resize(packed.view(np.uint8).reshape(*base.ids.shape, 4), (w, h), interpolation=cv2.INTER_AREA)
-    return np.square(small.astype(np.float32) * np.float32(1 / 255))
+    return np.asarray(np.square(small.astype(np.float32) * np.float32(1 / 255)), np.float32)
 
 
 def albedo(base: Base) -> tuple[Reals, Reals]:
@@ -250,7 +250,7 @@ def _heaven(ray: Reals, seed: int, light: Light, condition: Condition, sun: NDAr
 def apart_from(ray: Reals, sun: NDArray[np.float64]) -> Reals:
     """Angle (R, W) in radians between unit directions (3, R, W) and the sun."""
     x, y, z = (np.float32(c) for c in sun)
-    return np.arccos(np.clip(ray[0] * x + ray[1] * y + ray[2] * z, -1, 1))
+    return np.asarray(np.arccos(np.clip(ray[0] * x + ray[1] * y + ray[2] * z, -1, 1)), np.float32)
 
 
 def _clouded(image: Reals, ray: Reals, rise: Reals, share: Reals, tint: Reals, seed: int) -> Reals:

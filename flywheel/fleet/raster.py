@@ -91,7 +91,7 @@ def planes(faces: Faces, view: View) -> Reals:
 def span(faces: Faces, view: View) -> Reals:
     """(N, 2) nearest and farthest depth of each face's corners in front of the camera, metres."""
     depth = (faces.verts - view.eye.astype(np.float32)) @ view.turn[:, 2].astype(np.float32)
-    return np.clip(np.stack([depth.min(axis=1), depth.max(axis=1)], axis=1), NEAR_M, FAR_M).astype(np.float32)
+    return np.asarray(np.clip(np.stack([depth.min(axis=1), depth.max(axis=1)], axis=1), NEAR_M, FAR_M), np.float32)
 
 
 def facing(faces: Faces, view: View) -> Faces:
@@ -115,20 +115,21 @@ class Canvas:
 def blank(view: View) -> Canvas:
     """A canvas of sky."""
     h, w = view.shape[0] * OVER, view.shape[1] * OVER
-    columns, rows = (np.arange(w, dtype=np.float32) + 0.5) / OVER, ((np.arange(h, dtype=np.float32) + 0.5) / OVER)[:, None]
-    return Canvas(np.zeros((h, w), np.int32), np.zeros((h, w), np.float32), columns, rows)
+    columns: Reals = (np.arange(w, dtype=np.float32) + np.float32(0.5)) / np.float32(OVER)
+    rows: Reals = (np.arange(h, dtype=np.float32) + np.float32(0.5)) / np.float32(OVER)
+    return Canvas(np.zeros((h, w), np.int32), np.zeros((h, w), np.float32), columns, rows[:, None])
 
 
 def outlines(verts: NDArray[Any], view: View) -> tuple[list[NDArray[np.int32] | None], NDArray[np.int32]]:
     """Fixed-point outlines of (N, K, 3) world polygons and their (N, 4) sample bounds x0, y0, x1, y1; None where outside."""
     h, w = view.shape[0] * OVER, view.shape[1] * OVER
     seen = to_optical(verts, view)
-    crossing = (seen[..., 2] < NEAR_M).any(axis=1)
+    crossing = np.asarray((seen[..., 2] < NEAR_M).any(axis=1))
     safe = np.where(crossing[:, None, None], np.float32(1.0), seen)
     flat = to_samples(safe, view)
     shapes: list[Any] = list(fixed(flat))
     low, high = flat.min(axis=1), flat.max(axis=1)
-    for index in np.flatnonzero(crossing):
+    for index in np.flatnonzero(crossing).tolist():
         cut = clip_near(seen[index])
         if len(cut) < 3:
             shapes[index], high[index] = None, -9
@@ -169,8 +170,8 @@ def paint_faces(canvas: Canvas, faces: Faces, view: View, *, first_id: int, stam
     pulled = coefficients * (1.0 + faces.bias)[:, None]
     places = bounds.tolist()
     for k in np.flatnonzero(faces.group < 0).tolist():
-        if shapes[k] is not None:
-            mask = _mask(shapes[k], places[k], stamps[faces.stamp[k]] if faces.stamp[k] >= 0 else None)
+        if (shape := shapes[k]) is not None:
+            mask = _mask(shape, places[k], stamps[faces.stamp[k]] if faces.stamp[k] >= 0 else None)
             _merge(canvas, mask, places[k], pulled[k], first_id + LEAF_LEVELS * k, stamped=faces.stamp[k] >= 0)
     for members in _groups(faces.group, shapes):
         _paint_group(

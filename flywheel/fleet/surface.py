@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ GROUND = (
     ((0.325, 0.325, 0.335), f.ROAD, f.ASPHALT), ((0.86, 0.86, 0.84), f.MARKING, f.PAINT),
 )  # fmt: skip
 LEAF_SHADES = (0.62, 1.0, 1.3)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -182,7 +184,10 @@ def table_of(seen: Faces, plane: Reals, view: View) -> Table:
     """Ground rows, then three rows a face (leaf masks use all three, other faces the first)."""
     ground = ground_faces()
     shade = np.where((seen.material == f.LEAF)[:, None], np.array(LEAF_SHADES, np.float32), np.float32(1.0)).reshape(-1, 1)
-    many = lambda values: np.repeat(values, LEAF_LEVELS, axis=0)  # noqa: E731
+
+    def many(values: NDArray[Scalar]) -> NDArray[Scalar]:
+        return np.repeat(values, LEAF_LEVELS, axis=0)
+
     return Table(
         colour=np.concatenate([ground.colour, np.clip(many(seen.colour) * shade, 0, 1)]).astype(np.float32),
         normal=np.concatenate([ground.normal, many(seen.normal)]),

@@ -22,11 +22,11 @@ def textures(
     factor = np.ones(ids.shape, np.float32)
     if top < len(flat):
         factor[top:] = _ground(place[0][top:], place[1][top:], depth[top:], material[top:], seed)
-    image = cv2.merge([factor, factor, factor])
+    image: Reals = np.asarray(cv2.merge([factor, factor, factor]), np.float32)
     windows = np.zeros(ids.shape, np.float32)
     if (material == f.FACADE).any():
         _windows(still, tag, normals, ids, material == f.FACADE, depth, place, image, windows)
-    return np.asarray(image, np.float32), windows
+    return image, windows
 
 
 def _ground(x: Reals, y: Reals, depth: Reals, material: Bytes, seed: int) -> Reals:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
-from flywheel.fleet.faces import FaceList, Faces, hashed
+from flywheel.fleet.faces import Corner, FaceList, Faces, hashed
 
 PAINTS = (
     (0.86, 0.87, 0.88), (0.13, 0.14, 0.15), (0.55, 0.57, 0.59), (0.62, 0.10, 0.10), (0.12, 0.25, 0.48), (0.33, 0.35, 0.37),
@@ -25,10 +25,13 @@ STYLES = {
 }
 
 
-def inset(quad: Sequence[Sequence[float]], *, sides: float, low: float, high: float) -> list[NDArray[np.float64]]:
+def inset(quad: Sequence[Corner], *, sides: float, low: float, high: float) -> list[NDArray[np.float64]]:
     """A quad (lower left, lower right, upper right, upper left) shrunk within its own plane."""
     a, b, c, d = (np.asarray(p, float) for p in quad)
-    point = lambda s, t: (a * (1 - s) + b * s) * (1 - t) + (d * (1 - s) + c * s) * t  # noqa: E731
+
+    def point(s: float, t: float) -> NDArray[np.float64]:
+        return (a * (1 - s) + b * s) * (1 - t) + (d * (1 - s) + c * s) * t
+
     return [point(sides, low), point(1 - sides, low), point(1 - sides, 1 - high), point(sides, 1 - high)]
 
 

@@ -88,16 +88,16 @@ def wet(base: Base, image: Reals) -> Reals:
     if top == h:
         return image
     rows = np.arange(h, dtype=np.int32)[:, None]
-    foot = np.maximum.accumulate(np.where(flat | (base.material == f.GRASS), -1, rows), axis=0)[top:]
+    foot: NDArray[np.int32] = np.maximum.accumulate(np.where(flat | (base.material == f.GRASS), -1, rows), axis=0)[top:]
     source = np.clip(2 * foot - rows[top:] + 1, 0, h - 1) * w + np.arange(w, dtype=np.int32)
     mirrored = image.reshape(-1, 3).take(source, axis=0)
     depth = np.clip((rows[top:] - foot) / np.float32(40), 0, 1)[..., None]
-    mirrored = cv2.blur(mirrored, (3, 9)) * (1 - depth) + cv2.blur(mirrored, (5, 41)) * depth
+    smeared = cv2.blur(mirrored, (3, 9)) * (1 - depth) + cv2.blur(mirrored, (5, 41)) * depth
     slant = np.abs(base.ray[2, top:]) / base.reach[top:]
     fresnel = 0.05 + 0.95 * (1 - slant) ** 5
     puddles = np.clip(0.85 + 0.35 * noise.at(base.x_m[top:], base.y_m[top:], cell_m=0.3, kind=8, sigma=4.0, seed=base.seed), 0.3, 1.3)
     share = (flat[top:] * np.clip(fresnel * puddles * 1.1, 0, 0.85))[..., None]
-    image[top:] += (mirrored - image[top:]) * share
+    image[top:] += (smeared - image[top:]) * share
     return image
 
 
