@@ -1,4 +1,4 @@
-"""Trains the condition probe: python -m generators.train_probe --scenes DIR [--out FILE] [--bundled]
+"""Trains the condition probe: python -m generators.train_probe --scenes DIR [--out FILE] [--bundled 59-60]
 
 Renders scene dumps (python -m generators.dump_scenes) under all conditions, spoils most of the pictures as a camera, a codec or a
 redrawing may, embeds them and fits a linear softmax. Drives of the seeds in --held-out take no part in the fit and give the
@@ -88,13 +88,17 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=1, help="views of each drive")
     parser.add_argument("--weight-decay", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bundled", type=numbers, help="also judge drawings of the bundled model on held-out drives of these seeds")
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Trains, writes, and prints the figures on held-out drives."""
+    import torch
+
     given = parsed(arguments)
+    torch.set_num_threads(given.threads)
     train = jobs_of(files_of(given.scenes, given.seeds), views=given.views)
     tests = jobs_of(files_of(given.scenes, given.held_out), views=given.views)
     layer = fit(*embedded(train, spoiled=0.6, seed=given.seed), weight_decay=given.weight_decay)
