@@ -1,6 +1,6 @@
 """How near drawings come to the true picture: the sample fleet can render the same instant under every condition.
 
-    python -m benchmarks.paired_truth --seeds 201,202,203 --drives 4 --views 3 --images 195 [--json]
+    python -m benchmarks.paired_truth --seeds 201,202,203 --drives 4 --views 3 --images 156 [--json]
 
 For ordered pairs (source, target) of unseen drives the generator and the classical baseline redraw the source render; both are
 compared with the render of the target. "Nearer" counts drawings that are nearer to that truth than the source frame is (or than
@@ -159,7 +159,7 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=numbers, default=numbers("201-203"))
     parser.add_argument("--drives", type=int, default=4, help="drives of each seed's fleet")
     parser.add_argument("--views", type=int, default=3, help="instants of each drive")
-    parser.add_argument("--images", type=int, default=195, help="pairs to draw, spread evenly over the 13 targets")
+    parser.add_argument("--images", type=int, default=156, help="pairs to draw; 156 are all ordered pairs once")
     parser.add_argument("--generator", default="bundled")
     parser.add_argument("--keep", type=Path, help="folder for scene dumps, so that a second run needs no simulator")
     parser.add_argument("--threads", type=int, default=2)
