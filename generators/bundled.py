@@ -26,12 +26,12 @@ class BundledGenerator:
         folder = Path(weights)
         if not (folder / "model_index.json").is_file():
             raise BadData(f"no bundled weights in {folder}; train them with: python -m generators.train_bundled --help")
-        config = json.loads((folder / "model_index.json").read_text())
+        held, config = weights_sha256(folder), json.loads((folder / "model_index.json").read_text())
         self._folder, self._device = folder, device
         self._steps, self._batch = int(steps or config["steps"]), batch
         self._size = (int(config["width_px"]), int(config["height_px"]))
         self.info = GeneratorInfo(
-            name=NAME, model_revision=folder.name, weights_sha256=weights_sha256(folder), licence=LICENCE,
+            name=NAME, model_revision=folder.name, weights_sha256=held, licence=LICENCE,
             parameters={"steps": self._steps, "sampler": "ddim", "width_px": self._size[0], "height_px": self._size[1]},
         )  # fmt: skip
 
