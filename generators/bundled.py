@@ -26,9 +26,9 @@ class BundledGenerator:
         folder = Path(weights)
         if not (folder / "model_index.json").is_file():
             raise BadData(f"no bundled weights in {folder}; train them with: python -m generators.train_bundled --help")
-        if not any(folder.rglob("*.safetensors")):
-            raise BadData(f"{folder} holds no safetensors weights; train them with: python -m generators.train_bundled --help")
         held, config = weights_sha256(folder), json.loads((folder / "model_index.json").read_text())
+        if missing := {"steps", "width_px", "height_px"} - set(config):
+            raise BadData(f"{folder} does not hold the bundled model: its model_index.json lacks {sorted(missing)}")
         self._folder, self._device = folder, device
         self._steps, self._batch = int(steps or config["steps"]), batch
         self._size = (int(config["width_px"]), int(config["height_px"]))
