@@ -79,6 +79,7 @@ def vehicle_update(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Ite
 
 
 @dg.asset(
+    deps=["release"],
     group_name="timestamp",
     owners=OWNERS,
     kinds={"tuf"},

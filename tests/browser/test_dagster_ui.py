@@ -72,12 +72,16 @@ def runs(env: dict[str, str]) -> dict[str, str]:
 def test_the_graph_is_shown_left_to_right(dagster_url, page):
     page.goto(f"{dagster_url}/asset-groups")
     dismiss_welcome(page)
-    for name in ("landed_logs", "events", "variations", "dataset", "release"):
+    page.get_by_text("publish", exact=True).last.wait_for(timeout=60000)
+    page.keyboard.press("Alt+e")  # expand all groups
+    for name in ("landed_logs", "events", "variations", "dataset", "registration"):
         page.get_by_text(name, exact=True).first.wait_for(timeout=60000)
     time.sleep(2)
     screenshot(page, "dagster_graph")
-    left = {name: page.get_by_text(name, exact=True).last.bounding_box()["x"] for name in ("landed_logs", "events", "dataset", "release")}
-    assert left["landed_logs"] < left["events"] < left["dataset"] < left["release"]
+    left = {
+        name: page.get_by_text(name, exact=True).last.bounding_box()["x"] for name in ("landed_logs", "events", "dataset", "registration")
+    }
+    assert left["landed_logs"] < left["events"] < left["dataset"] < left["registration"]
 
 
 def test_a_click_starts_a_materialization_that_succeeds(dagster_url, page, spun):
@@ -93,5 +97,6 @@ def test_a_click_starts_a_materialization_that_succeeds(dagster_url, page, spun)
         time.sleep(2)
     assert list(new.values()) == ["SUCCESS"]
     page.reload()
-    time.sleep(4)
+    page.get_by_text("[Show Markdown]").first.click(timeout=60000)
+    page.get_by_role("img", name="picture").wait_for(timeout=30000)
     screenshot(page, "dagster_coverage")
