@@ -26,12 +26,9 @@ class BundledGenerator:
         folder = Path(weights)
         if not (folder / "model_index.json").is_file():
             raise BadData(f"no bundled weights in {folder}; train them with: python -m generators.train_bundled --help")
-        held, config = weights_sha256(folder), json.loads((folder / "model_index.json").read_text())
-        if missing := {"steps", "width_px", "height_px"} - set(config):
-            raise BadData(f"{folder} does not hold the bundled model: its model_index.json lacks {sorted(missing)}")
+        held, (usual, width_px, height_px) = weights_sha256(folder), _settings(folder)
         self._folder, self._device = folder, device
-        self._steps, self._batch = int(steps or config["steps"]), batch
-        self._size = (int(config["width_px"]), int(config["height_px"]))
+        self._steps, self._batch, self._size = int(steps or usual), batch, (width_px, height_px)
         self.info = GeneratorInfo(
             name=NAME, model_revision=folder.name, weights_sha256=held, licence=LICENCE,
             parameters={"steps": self._steps, "sampler": "ddim", "width_px": self._size[0], "height_px": self._size[1]},
@@ -55,6 +52,15 @@ class BundledGenerator:
         labels = [label_of(item.source, item.target) for item in items]
         drawn = self._pipeline(frames, labels, [item.seed for item in items], steps=self._steps)
         return [_resized(image, (item.rgb.shape[1], item.rgb.shape[0])) for image, item in zip(drawn, items, strict=True)]
+
+
+def _settings(folder: Path) -> tuple[int, int, int]:
+    """Steps, width and height in the pipeline's index."""
+    try:
+        config = json.loads((folder / "model_index.json").read_text())
+        return int(config["steps"]), int(config["width_px"]), int(config["height_px"])
+    except (ValueError, TypeError, KeyError) as err:
+        raise BadData(f"{folder / 'model_index.json'} does not hold the bundled model's settings ({type(err).__name__}: {err})") from err
 
 
 def _load(folder: Path, device: str | None) -> Any:

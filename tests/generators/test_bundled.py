@@ -1,5 +1,6 @@
 """The bundled generator: a tiny net with random weights for the mechanics, the real weights for what they draw."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +75,22 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text("{}")
     with pytest.raises(BadData, match="safetensors"):
         registry.load("bundled", weights=tmp_path)
+
+
+@pytest.mark.parametrize("index", ["{}", "[]", "{", '{"steps": 4, "width_px": "wide", "height_px": 50}'])
+def test_a_foreign_index_is_bad_data(tmp_path: Path, index: str) -> None:
+    (tmp_path / "model_index.json").write_text(index)
     (tmp_path / "x.safetensors").write_bytes(b"")
-    with pytest.raises(BadData, match="does not hold the bundled model"):
+    with pytest.raises(BadData, match=r"model_index\.json does not hold the bundled model"):
         registry.load("bundled", weights=tmp_path)
+
+
+def test_torn_weights_are_bad_data(tiny: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "torn")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:500])
+    with pytest.raises(BadData, match="does not hold the bundled model"):
+        registry.load("bundled", weights=folder).generate([item()])
 
 
 def test_labels_are_all_different_and_unknown_conditions_have_none() -> None:
