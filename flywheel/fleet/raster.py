@@ -1,4 +1,4 @@
-"""Faces to pixels: a pinhole view, near-plane clipping and a depth buffer, at twice the image's resolution.
+"""Faces to pixels: a pinhole view, near-plane clipping and flat ground, at twice the image's resolution.
 
 Pixel (i, j) covers [i, i+1) x [j, j+1) and its centre is (i + 0.5, j + 0.5). The inverse depth of a flat face is linear
 in pixel coordinates, 1/z = (n . ray) / (n . p), so depth is exact per pixel and needs no interpolation.
@@ -17,7 +17,6 @@ from flywheel.fleet.scene import Camera, Instant
 NEAR_M, FAR_M = 0.3, 655.35
 OVER = 2  # samples a pixel, in each direction
 SHIFT = 4  # fractional bits of corner coordinates
-LEAF_LEVELS = 3  # a leaf mask draws three neighbouring face ids: dark, middle, light
 
 
 @dataclass(frozen=True)
@@ -127,21 +126,31 @@ def outlines(verts: NDArray[Any], view: View) -> tuple[list[NDArray[np.int32] | 
     crossing = np.asarray((seen[..., 2] < NEAR_M).any(axis=1))
     safe = np.where(crossing[:, None, None], np.float32(1.0), seen)
     flat = to_samples(safe, view)
-    shapes: list[Any] = list(fixed(flat))
+    shapes: list[NDArray[np.int32] | None] = list(fixed(flat))
     low, high = flat.min(axis=1), flat.max(axis=1)
-    for index in np.flatnonzero(crossing).tolist():
-        cut = clip_near(seen[index])
-        if len(cut) < 3:
-            shapes[index], high[index] = None, -9
-            continue
-        points = to_samples(cut, view)
-        shapes[index], low[index], high[index] = fixed(points), points.min(axis=0), points.max(axis=0)
+    _cut(seen, np.flatnonzero(crossing).tolist(), view, shapes, low, high)
     bounds = np.concatenate([np.floor(low), np.ceil(high) + 1], axis=1)
     bounds = np.clip(bounds, 0, [w, h, w, h]).astype(np.int32)
     size = bounds[:, 2:] - bounds[:, :2]
     for index in np.flatnonzero((size <= 0).any(axis=1) | (size <= 2).all(axis=1)).tolist():
         shapes[index] = None
     return shapes, bounds
+
+
+def _cut(seen: Reals, crossing: list[int], view: View, shapes: list[NDArray[np.int32] | None], low: Reals, high: Reals) -> None:
+    """Write outlines and extremes of the polygons that cross the near plane: what is left of them, or nothing."""
+    parts = {index: clip_near(seen[index]) for index in crossing}
+    kept = [index for index, part in parts.items() if len(part) >= 3]
+    for index in crossing:
+        shapes[index], high[index] = None, -9
+    if not kept:
+        return
+    points = to_samples(np.concatenate([parts[index] for index in kept]), view)
+    starts = np.cumsum([0, *(len(parts[index]) for index in kept)])
+    low[kept], high[kept] = np.minimum.reduceat(points, starts[:-1]), np.maximum.reduceat(points, starts[:-1])
+    whole = fixed(points)
+    for index, start, end in zip(kept, starts.tolist(), starts[1:].tolist(), strict=False):
+        shapes[index] = whole[start:end]
 
 
 def paint_flat(canvas: Canvas, polygons: NDArray[Any], view: View, *, ids: list[int]) -> None:
@@ -161,83 +170,3 @@ def paint_area(canvas: Canvas, polygon: NDArray[Any], view: View, *, face_id: in
     outline = outlines(polygon[None], view)[0][0]
     if outline is not None:
         cv2.fillPoly(canvas.ids, [outline], float(face_id), shift=SHIFT)
-
-
-def paint_faces(canvas: Canvas, faces: Faces, view: View, *, first_id: int, stamps: list[NDArray[np.uint8]]) -> Reals:
-    """Draw faces (already culled) through the depth buffer; gives back their planes (N, 3). Face k gets id first_id + 3 k."""
-    coefficients = planes(faces, view)
-    shapes, bounds = outlines(faces.verts, view)
-    pulled = coefficients * (1.0 + faces.bias)[:, None]
-    places = bounds.tolist()
-    for k in np.flatnonzero(faces.group < 0).tolist():
-        if (shape := shapes[k]) is not None:
-            mask = _mask(shape, places[k], stamps[faces.stamp[k]] if faces.stamp[k] >= 0 else None)
-            _merge(canvas, mask, places[k], pulled[k], first_id + LEAF_LEVELS * k, stamped=faces.stamp[k] >= 0)
-    for members in _groups(faces.group, shapes):
-        _paint_group(
-            canvas, [shapes[k] for k in members], bounds[members], coefficients[members], [first_id + LEAF_LEVELS * k for k in members]
-        )
-    return coefficients
-
-
-def _groups(group: NDArray[np.int32], shapes: list[Any]) -> list[list[int]]:
-    """The visible faces of each group, in the order given."""
-    found: dict[int, list[int]] = {}
-    for k, number in enumerate(group.tolist()):
-        if number >= 0 and shapes[k] is not None:
-            found.setdefault(number, []).append(k)
-    return list(found.values())
-
-
-def _paint_group(canvas: Canvas, shapes: list[Any], bounds: NDArray[np.int32], coefficients: Reals, ids: list[int]) -> None:
-    """Faces of one thing, each over the one before, then merged through the depth buffer at once."""
-    import cv2
-
-    x0, y0 = bounds[:, :2].min(axis=0).tolist()
-    x1, y1 = bounds[:, 2:].max(axis=0).tolist()
-    sheet, corner = np.zeros((y1 - y0, x1 - x0), np.int32), np.array([x0 << SHIFT, y0 << SHIFT], np.int32)
-    for row, shape in enumerate(shapes, start=1):
-        cv2.fillConvexPoly(sheet, shape - corner, row, shift=SHIFT)
-    rows = np.concatenate([np.zeros((1, 3), np.float32), coefficients])
-    depth = rows[:, 0].take(sheet) * canvas.columns[x0:x1] + rows[:, 1].take(sheet) * canvas.rows[y0:y1] + rows[:, 2].take(sheet)
-    there = canvas.near[y0:y1, x0:x1]
-    wins = depth > there
-    np.copyto(there, depth, where=wins)
-    np.copyto(canvas.ids[y0:y1, x0:x1], np.array([0, *ids], np.int32).take(sheet), where=wins)
-
-
-def _mask(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    """What a face covers within its bounds: 0 nothing, 1..3 one of its ids."""
-    import cv2
-
-    x0, y0, x1, y1 = bound
-    if stamp is not None:
-        return _stamped(shape, bound, stamp)
-    mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    cv2.fillConvexPoly(mask, shape - np.array([x0 << SHIFT, y0 << SHIFT], np.int32), 1, shift=SHIFT)
-    return mask
-
-
-def _stamped(shape: NDArray[np.int32], bound: list[int], stamp: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A leaf mask stretched over the face's rectangle and cut to its bounds."""
-    import cv2
-
-    x0, y0, x1, y1 = bound
-    left, top = (shape.min(axis=0) / (1 << SHIFT)).tolist()
-    right, bottom = (shape.max(axis=0) / (1 << SHIFT)).tolist()
-    sx, sy = stamp.shape[1] / max(right - left, 1.0), stamp.shape[0] / max(bottom - top, 1.0)
-    move = np.array([[sx, 0.0, (x0 - left) * sx], [0.0, sy, (y0 - top) * sy]])
-    flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(stamp, move, (x1 - x0, y1 - y0), flags=flags), np.uint8)
-
-
-def _merge(canvas: Canvas, mask: NDArray[np.uint8], bound: list[int], plane: Reals, face_id: int, *, stamped: bool) -> None:
-    """Let a face win where it is nearer than what is there."""
-    x0, y0, x1, y1 = bound
-    a, b, c = plane.tolist()
-    depth = np.add(np.float32(a) * canvas.columns[x0:x1], np.float32(b) * canvas.rows[y0:y1] + np.float32(c))
-    there = canvas.near[y0:y1, x0:x1]
-    wins = depth > there
-    wins &= mask > 0 if stamped else mask.view(np.bool_)
-    np.copyto(there, depth, where=wins)
-    np.copyto(canvas.ids[y0:y1, x0:x1], mask.astype(np.int32) + np.int32(face_id - 1) if stamped else np.int32(face_id), where=wins)

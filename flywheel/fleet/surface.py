@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.fleet import faces as f
-from flywheel.fleet import figures, noise, raster, scenery, texture
+from flywheel.fleet import figures, noise, paint, raster, scenery, texture
 from flywheel.fleet.faces import Bytes, FaceList, Faces, Reals, joined, placed, taken
-from flywheel.fleet.raster import FAR_M, LEAF_LEVELS, View
+from flywheel.fleet.paint import LEAF_LEVELS
+from flywheel.fleet.raster import FAR_M, View
 from flywheel.fleet.scene import Camera, Instant, Signal, World
 from flywheel.fleet.scenery import GROUND_IDS, Scenery
 
@@ -176,7 +177,7 @@ def draw(still: Scenery, instant: Instant, view: View) -> tuple[raster.Canvas, T
     offset = still.centre[:, :2] - view.eye[:2].astype(np.float32)
     near = np.linalg.norm(offset, axis=1) - still.reach < FACES_SEEN_M
     seen = raster.facing(joined([taken(still.faces, near), moving_faces(still, instant, view)]), view)
-    plane = raster.paint_faces(canvas, seen, view, first_id=GROUND_IDS, stamps=list(noise.leaf_masks()))
+    plane = paint.paint_faces(canvas, seen, view, first_id=GROUND_IDS, stamps=list(noise.leaf_masks()))
     return canvas, table_of(seen, plane, view)
 
 

@@ -57,28 +57,36 @@ def _windows(
     depth: Reals, place: Place, image: Reals, windows: Reals,
 ) -> None:  # fmt: skip
     """Write glass, sills and floor bands of facades into the texture, and lit rooms into windows."""
-    blocks = still.world.blocks
-    about = np.array([[b.x_m, b.y_m, b.height_m if b.height_m > 9.5 else b.height_m * 0.68, b.seed % 65521] for b in blocks], np.float32)
-    face = ids[where]
-    block, normal, z = about[tag[face]], normals[face], place[2][where]
-    along = (place[0][where] - block[:, 0]) * -normal[:, 1] + (place[1][where] - block[:, 1]) * normal[:, 0]
-    kind = block[:, 3] % 5
-    storey, pitch = 3.1 + 0.1 * kind, 2.2 + 0.45 * kind
-    soft = np.maximum(depth[where] * np.float32(1 / 260), 0.01)
+    spots = np.flatnonzero(where)
+    face = ids.take(spots)
+    x_m, y_m, top_m, hue, storey, pitch = (row.take(tag.take(face)) for row in _facades(still))
+    across, z = normals[:, 0].take(face), place[2].take(spots)
+    along = (place[0].take(spots) - x_m) * -normals[:, 1].take(face) + (place[1].take(spots) - y_m) * across
+    soft = np.maximum(depth.take(spots) * np.float32(1 / 260), 0.01)
     floor, column = np.floor((z - 0.4) / storey), np.floor(along / pitch)
     v, u = (z - 0.4) - floor * storey, along - column * pitch
     ground_floor = floor <= 0
     margin = np.where(ground_floor, 0.25, pitch * 0.24)
     wide = _between(u, margin, pitch - margin, soft)
     tall = _between(v, np.where(ground_floor, 0.5, 0.9), np.where(ground_floor, 2.6, 2.45), soft)
-    glass = wide * tall * ((floor + 1) * storey < block[:, 2] + 0.3)
-    rim = _between(v, storey - 0.22, storey + 0.1, soft) * 0.16 + (z > block[:, 2] - 0.55) * -0.18
-    cell = (column * 7.31 + floor * 3.17 + block[:, 3] * 0.61 + normal[:, 0] * 1.7) * 12.9898
+    glass = wide * tall * ((floor + 1) * storey < top_m + 0.3)
+    rim = _between(v, storey - 0.22, storey + 0.1, soft) * 0.16 + (z > top_m - 0.55) * -0.18
+    cell = (column * 7.31 + floor * 3.17 + hue * 0.61 + across * 1.7) * 12.9898
     chance = np.sin(cell) * 43758.547
     chance -= np.floor(chance)
     dark = np.array([0.20, 0.25, 0.31], np.float32) * (0.7 + 0.8 * chance[:, None])
-    image[where] = image[where] * (1.0 - rim[:, None]) * (1 - glass[:, None]) + glass[:, None] * dark
-    windows[where] = glass * (chance < np.where(ground_floor, 0.5, 0.33)) * (0.55 + 0.9 * chance)
+    plain = image.reshape(-1, 3)
+    plain[spots] = plain.take(spots, axis=0) * (1.0 - rim[:, None]) * (1 - glass[:, None]) + glass[:, None] * dark
+    windows.reshape(-1)[spots] = glass * (chance < np.where(ground_floor, 0.5, 0.33)) * (0.55 + 0.9 * chance)
+
+
+def _facades(still: Scenery) -> tuple[Reals, Reals, Reals, Reals, Reals, Reals]:
+    """Per building (B,): place x and y, height of the wall, a number of its own, height of a storey and width of a window's bay."""
+    blocks = still.world.blocks
+    rows = [[b.x_m, b.y_m, b.height_m if b.height_m > 9.5 else b.height_m * 0.68, b.seed % 65521] for b in blocks]
+    x_m, y_m, top_m, hue = np.ascontiguousarray(np.array(rows, np.float32).T)
+    kind = hue % 5
+    return x_m, y_m, top_m, hue, 3.1 + 0.1 * kind, 2.2 + 0.45 * kind
 
 
 def _between(value: Reals, low: Reals | float, high: Reals | float, soft: Reals) -> Reals:
