@@ -18,7 +18,7 @@ class GenerateConfig(dg.Config):
     """Which generator, and how many variations a batch may cost."""
 
     generator: str = "bundled"
-    budget: int = 48
+    budget: int = 32
 
 
 @lru_cache(maxsize=2)

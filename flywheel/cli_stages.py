@@ -31,7 +31,7 @@ def spin(
     logs: Annotated[Path | None, typer.Option(help="A folder of fleet logs to land first.")] = None,
     recipe: Annotated[str, typer.Option(help="The dataset recipe.")] = "rare-driving",
     generator: Annotated[str, typer.Option(help="A generator plug-in.")] = "bundled",
-    budget: Annotated[int, typer.Option(help="Variations a landing batch may cost.")] = 48,
+    budget: Annotated[int, typer.Option(help="Variations a landing batch may cost.")] = 32,
     as_json: Json = False,
 ) -> None:
     """Turns the whole wheel, through Dagster, and shows what was made."""
@@ -71,7 +71,7 @@ def generate(
     root: Root,
     batch: Batch = None,
     generator: str = "bundled",
-    budget: int = 48,
+    budget: int = 32,
     dry_run: Annotated[bool, typer.Option(help="Show the plan only.")] = False,
     as_json: Json = False,
 ) -> None:
