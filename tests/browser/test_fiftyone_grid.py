@@ -96,7 +96,7 @@ def test_the_grid_shows_originals_beside_their_variations(app: str, page: Any, s
     shoot(page, "fiftyone_grid.png")
     shown = grid.inner_text()
     assert "accept" in shown or "reject" in shown
-    assert {row["target_condition"] for row in rows} & set(shown.split())
+    assert any(row["target_condition"] in shown for row in rows)
     assert page.get_by_text("score_structure").count()
 
 
