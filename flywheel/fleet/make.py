@@ -117,17 +117,33 @@ def _refuse_another(out: Path, *, drives: int, seed: int, camera: bool) -> None:
 def make_fleet(out: Path, *, drives: int, seed: int, camera: bool = True, workers: int | None = None) -> FleetReport:
     """Writes `<stem>.mcap` per drive and `truth.json` last; the same seed gives the same bytes, in a longer fleet too.
 
-    Drives are made in `workers` processes (by default one a core, 4 at most). A run that was killed goes on where it stopped.
+    Drives are made in `workers` processes (by default one a core, 4 at most). A run that was killed goes on where it stopped;
+    a fleet that is there already is left as it is.
     Raises BadData when `out` holds another fleet, ValueError for fewer than one drive.
     """
     if drives < 1:
         raise ValueError("a fleet needs at least one drive")
     start, out = monotonic(), Path(out)
     _refuse_another(out, drives=drives, seed=seed, camera=camera)
+    if truth := _finished(out, drives=drives):
+        return _report(out, truth, start=start)
     (out / PARTS).mkdir(parents=True, exist_ok=True)
     count = min(workers or min(len(os.sched_getaffinity(0)), 4), drives)
     parts = run_jobs(out, indices=range(drives), seed=seed, camera=camera, workers=count)
     return _finish(out, parts, seed=seed, camera=camera, start=start)
+
+
+def _finished(out: Path, *, drives: int) -> dict[str, Any] | None:
+    """The truth of a fleet of this length that is there already, whole; None otherwise."""
+    if not (out / TRUTH).is_file():
+        return None
+    truth: dict[str, Any] = json.loads((out / TRUTH).read_text())
+    whole = len(truth["drives"]) == drives and all(file.is_file() for file in _files(out, truth))
+    return truth if whole else None
+
+
+def _files(out: Path, truth: dict[str, Any]) -> list[Path]:
+    return [out / f"{drive['drive']}.mcap" for drive in truth["drives"]]
 
 
 def _finish(out: Path, parts: Iterable[dict[str, Any]], *, seed: int, camera: bool, start: float) -> FleetReport:
@@ -140,9 +156,13 @@ def _finish(out: Path, parts: Iterable[dict[str, Any]], *, seed: int, camera: bo
     for part in (out / PARTS).iterdir():
         part.unlink()
     (out / PARTS).rmdir()
-    files = [out / f"{row['drive']['drive']}.mcap" for row in rows]
+    return _report(out, truth, start=start)
+
+
+def _report(out: Path, truth: dict[str, Any], *, start: float) -> FleetReport:
+    files = _files(out, truth)
     return FleetReport(
-        out=str(out), seed=seed, drives=len(rows), files=len(files), bytes=sum(path.stat().st_size for path in files),
+        out=str(out), seed=truth["seed"], drives=len(files), files=len(files), bytes=sum(path.stat().st_size for path in files),
         events=_counts(truth["events"]), near_misses=_counts(truth["near_misses"]),
         root_groups=len({(d["vehicle_id"], d["day"], d["place"]) for d in truth["drives"]}), seconds=round(monotonic() - start, 3),
     )  # fmt: skip
