@@ -109,3 +109,4 @@ def test_one_variation_opens_with_its_record(app: str, page: Any) -> None:
     page.locator("[data-cy=modal]").get_by_text("scenario").first.wait_for()
     page.wait_for_timeout(2000)
     shoot(page, "fiftyone_sample.png")
+    assert "scenario" in page.locator("[data-cy=modal]").inner_text()
