@@ -29,7 +29,7 @@ SPEC = {"group_name": "ingest", "owners": OWNERS, "deps": ["landed_logs"]}
     description="A complete landing batch of raw fleet logs, never changed. Its manifest, written last, names every file and its hash.",
 )
 def landed_logs(context: dg.AssetExecutionContext, flywheel: Flywheel) -> dg.MaterializeResult:
-    from flywheel.ingest.land import read_manifest
+    from flywheel.ingest.landed import read_manifest
 
     with reported():
         logs = read_manifest(flywheel.store(), context.partition_key)

@@ -4,6 +4,7 @@ Keys are relative POSIX paths. Every write is atomic: a reader sees the old obje
 """
 
 import contextlib
+import io
 import os
 import shutil
 import tempfile
@@ -11,10 +12,20 @@ import uuid
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from flywheel.errors import BadData, BadTransport
 from flywheel.types import sha256_hex
+
+RANGE_BYTES = 8 << 20
+
+
+class Stat(NamedTuple):
+    """What a listing says of an object: its size, a stamp that changes with its content, and when it was last written (ns since 1970)."""
+
+    bytes: int
+    stamp: str
+    written_t_ns: int
 
 
 class Store(Protocol):
@@ -28,6 +39,9 @@ class Store(Protocol):
     def get(self, key: str) -> bytes: ...
     def exists(self, key: str) -> bool: ...
     def list(self, prefix: str = "") -> list[str]: ...
+    def stats(self, prefix: str = "") -> dict[str, Stat]: ...
+    def open(self, key: str) -> IO[bytes]: ...
+    def move(self, key: str, to: str) -> None: ...
     def delete(self, key: str) -> None: ...
     def path(self, key: str) -> contextlib.AbstractContextManager[Path]: ...
     def lance(self, key: str) -> tuple[str, dict[str, str] | None]: ...
@@ -112,6 +126,31 @@ class DiskStore:
         base = self.folder / (checked_key(prefix).rpartition("/")[0] if prefix else "")
         found = (Path(folder, name).relative_to(self.folder).as_posix() for folder, _, names in os.walk(base) for name in names)
         return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".tmp"))
+
+    def stats(self, prefix: str = "") -> dict[str, Stat]:
+        """Size, stamp and age of every object whose key starts with `prefix`, sorted by key."""
+        found = {}
+        for key in self.list(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                status = self._file(key).stat()
+                found[key] = Stat(status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_mtime_ns)
+        return found
+
+    def open(self, key: str) -> IO[bytes]:
+        """The object as a seekable stream; KeyError if there is none."""
+        try:
+            return self._file(key).open("rb")
+        except FileNotFoundError as err:
+            raise KeyError(f"no object {key!r} in {self.uri}") from err
+
+    def move(self, key: str, to: str) -> None:
+        """Gives the object another key, at once; KeyError if there is none."""
+        target = self._file(to)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.replace(self._file(key), target)
+        except FileNotFoundError as err:
+            raise KeyError(f"no object {key!r} in {self.uri}") from err
 
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""
@@ -232,6 +271,35 @@ class S3Store:
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
             return sorted(item["Key"].removeprefix(self.prefix) for page in pages for item in page.get("Contents", ()))
 
+    def stats(self, prefix: str = "") -> dict[str, Stat]:
+        """Size, ETag and age of every object whose key starts with `prefix`, sorted by key."""
+        with self._transport(prefix):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
+            items = [item for page in pages for item in page.get("Contents", ())]
+        return {
+            item["Key"].removeprefix(self.prefix): Stat(item["Size"], item["ETag"].strip('"'), int(item["LastModified"].timestamp() * 1e9))
+            for item in sorted(items, key=lambda item: str(item["Key"]))
+        }
+
+    def open(self, key: str) -> IO[bytes]:
+        """The object as a seekable stream of range reads; KeyError if there is none."""
+        with self._transport(key):
+            size = self.client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
+        return io.BufferedReader(_Ranges(self, key, size), RANGE_BYTES)
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (not included) of an object."""
+        with self._transport(key):
+            found = self.client.get_object(Bucket=self.bucket, Key=self._name(key), Range=f"bytes={start}-{end - 1}")
+            data: bytes = found["Body"].read()
+            return data
+
+    def move(self, key: str, to: str) -> None:
+        """Gives the object another key: copied within the store (in parts where it is large), then removed; KeyError if there is none."""
+        with self._transport(key):
+            self.client.copy({"Bucket": self.bucket, "Key": self._name(key)}, self.bucket, self._name(to))
+            self.client.delete_object(Bucket=self.bucket, Key=self._name(key))
+
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""
         with self._transport(key):
@@ -251,6 +319,30 @@ class S3Store:
         endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
         options = {"endpoint": endpoint, "allow_http": "true"} if endpoint.startswith("http://") else {}
         return f"{self.uri}/{checked_key(key)}", options
+
+
+class _Ranges(io.RawIOBase):
+    """An S3 object read by ranges: only what is asked for travels."""
+
+    def __init__(self, store: S3Store, key: str, size: int) -> None:
+        self._store, self._key, self._size, self._at = store, key, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = max(0, offset + (0 if whence == io.SEEK_SET else self._at if whence == io.SEEK_CUR else self._size))
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size)
+        data = self._store.read_range(self._key, self._at, end) if end > self._at else b""
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
 
 
 def media_key(sha256: str, ext: str) -> str:

@@ -6,6 +6,7 @@ The ego frame is x forward, y left, z up, origin on the ground under the rear ax
 
 import io
 from collections.abc import Iterable
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +15,8 @@ import pyarrow.parquet as pq
 from flywheel.errors import BadSchema
 from flywheel.store import Store
 
-VERSION = "1"
+VERSION = "2"
+ROW_GROUP = 1 << 17
 
 
 def _schema(*required: tuple[str, pa.DataType], optional: tuple[tuple[str, pa.DataType], ...] = ()) -> pa.Schema:
@@ -51,7 +53,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("drive_id", TEXT), ("t_ns", I64), ("track_id", TEXT), ("cls", TEXT),
         ("x_m", REAL), ("y_m", REAL), ("z_m", REAL), ("heading_rad", REAL), ("length_m", REAL), ("width_m", REAL), ("height_m", REAL),
         ("vx_mps", REAL), ("vy_mps", REAL),
-        optional=(("visible", FLAG), ("position_sigma_m", REAL)),
+        optional=(("visible", FLAG), ("position_sigma_m", REAL), ("velocity_sigma_mps", REAL)),
     ),
     # The light that governs the ego lane; the distance runs from the front bumper to its stop line, negative once passed.
     "LIGHTS": _schema(
@@ -64,6 +66,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         optional=(("curvature_ahead_1pm", REAL), ("junction_m", REAL), ("stop_line_m", REAL), ("crosswalk_m", REAL)),
     ),
     # Media are content-addressed. Intrinsics in pixels; the quaternion turns optical-frame axes into ego axes.
+    # A frame of a video names the whole stream's hash and where its packet lies in it; pts counts in the stream's own time base.
     "FRAMES": _schema(
         ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("kind", TEXT), ("media_sha256", TEXT), ("ext", TEXT),
         ("width_px", INT), ("height_px", INT),
@@ -71,8 +74,18 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("fx_px", REAL), ("fy_px", REAL), ("cx_px", REAL), ("cy_px", REAL),
             ("cam_x_m", REAL), ("cam_y_m", REAL), ("cam_z_m", REAL),
             ("cam_qw", REAL), ("cam_qx", REAL), ("cam_qy", REAL), ("cam_qz", REAL),
+            ("video_offset", I64), ("video_bytes", I64), ("video_pts", I64), ("keyframe", FLAG),
         ),
     ),
+    # One row per sensor or topic of a drive: when it spoke. Rates and jitter from the steps between samples; offset is the drive's clock
+    # minus the sensor's own stamps (null where it has none), with the error of that estimate; overlap is its share of the drive's time.
+    "SENSORS": _schema(
+        ("drive_id", TEXT), ("sensor", TEXT), ("samples", I64), ("t0_ns", I64), ("t1_ns", I64), ("overlap", REAL),
+        ("gaps", I64), ("reversals", I64),
+        optional=(("rate_hz", REAL), ("jitter_ms", REAL), ("longest_gap_s", REAL), ("offset_ms", REAL), ("offset_error_ms", REAL)),
+    ),
+    # What the quality gates noticed about a drive that was ingested nevertheless (errors are in quarantine).
+    "FINDINGS": _schema(("drive_id", TEXT), ("gate", TEXT), ("severity", TEXT), ("message", TEXT)),
     "EVENTS": _schema(
         ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT),
         ("t0_ns", I64), ("t1_ns", I64), ("t_peak_ns", I64), ("peak", REAL), ("peak_unit", TEXT), ("actors", WORDS),
@@ -114,6 +127,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 SORT_KEYS = {
     "DRIVES": ("drive_id",), "SIGNALS": ("drive_id", "t_ns"), "TRACKS": ("drive_id", "t_ns", "track_id"),
     "LIGHTS": ("drive_id", "t_ns", "light_id"), "LANES": ("drive_id", "t_ns"), "FRAMES": ("drive_id", "t_ns", "camera", "kind"),
+    "SENSORS": ("drive_id", "sensor"), "FINDINGS": ("drive_id", "gate", "message"),
     "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition"), "VARIATIONS": ("variation_id",),
     "DECISIONS": ("subject_id", "decision_id"), "DEMANDS": ("demand_id",),
 }  # fmt: skip
@@ -156,11 +170,38 @@ def rows_table(name: str, rows: list[dict[str, object]]) -> pa.Table:
         raise BadSchema(f"{name}: {err}") from err
 
 
+class PartWriter:
+    """Writes one part piece by piece in bounded memory; the same rows give the same bytes, however they were cut into pieces."""
+
+    def __init__(self, name: str, sink: Any) -> None:
+        self.rows = 0
+        self._schema = SCHEMAS[name].with_metadata({"flywheel.table": name, "flywheel.version": VERSION})
+        self._writer = pq.ParquetWriter(sink, self._schema, compression="zstd")
+        self._held: list[pa.Table] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Takes conforming rows that come after all rows taken before."""
+        self.rows += len(table)
+        self._held.append(table.replace_schema_metadata(self._schema.metadata))
+        if sum(map(len, self._held)) >= ROW_GROUP:
+            whole = pa.concat_tables(self._held)
+            full = len(whole) - len(whole) % ROW_GROUP
+            self._writer.write_table(whole.slice(0, full), row_group_size=ROW_GROUP)
+            self._held = [whole.slice(full)] if full < len(whole) else []
+
+    def close(self) -> None:
+        """Writes what is held and ends the part."""
+        if self._held or not self.rows:
+            self._writer.write_table(pa.concat_tables(self._held) if self._held else self._schema.empty_table(), row_group_size=ROW_GROUP)
+        self._writer.close()
+
+
 def to_parquet(name: str, table: pa.Table) -> bytes:
     """Parquet bytes of a conforming table; equal tables give equal bytes."""
-    table = conform(name, table).replace_schema_metadata({"flywheel.table": name, "flywheel.version": VERSION})
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 17)
+    writer = PartWriter(name, sink)
+    writer.add(conform(name, table))
+    writer.close()
     return sink.getvalue()
 
 

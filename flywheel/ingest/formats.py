@@ -1,52 +1,56 @@
-"""The log formats: one Protocol, one tuple. A new format is one file with two functions and one line here."""
+"""The log formats: one Protocol, one tuple. A new format is one file with a few functions and one line here."""
 
-import contextlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, Protocol
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from flywheel.errors import BadData
 from flywheel.ingest import mcap_log, pandaset
-from flywheel.ingest.drive import Drive, Log
+from flywheel.ingest.drive import Blob, Item, Log
 
 
-class LogFormat(Protocol):
-    """A reader of one kind of log; it is found by what the log holds, never by its name."""
-
-    @property
-    def name(self) -> str:
-        """What DRIVES.source_format says."""
-
-    def matches(self, log: Log, file: Path | None) -> bool:
-        """Whether the log is of this format; `file` is the local copy of a log that is one file."""
-
-    def read(self, log: Log, file: Path | None) -> Drive:
-        """The parsed drive, valid while `file` lasts; BadData says what is wrong and where."""
+def no_media(log: Log) -> Iterator[Blob]:
+    """The media of a format without cameras."""
+    return iter(())
 
 
-class Format(NamedTuple):
-    """A LogFormat made of two functions."""
+def one_drive(log: Log) -> dict[str, frozenset[str]]:
+    """The parts of a log that is one drive: the whole of it, without a name."""
+    return {"": frozenset(log.paths)}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one kind of log is found and read. It is recognised by what the log holds, never by its name.
+
+    matches(log): whether the log is of this format, from its paths and first bytes.
+    read(log): the items of one drive in rising time, exactly one DriveFacts among them; BadData says what is wrong and where.
+    media(log): every media object that the drive's FRAMES name, read anew (only called where some are lacking in the store).
+    parts(log): part name -> its paths, for a folder that holds several drives.
+    root: what paths of a folder log look like; its group `root` is the folder that is one log (a format of single files has none).
+    """
 
     name: str
-    matches: Callable[[Log, Path | None], bool]
-    read: Callable[[Log, Path | None], Drive]
+    matches: Callable[[Log], bool]
+    read: Callable[[Log], Iterator[Item]]
+    media: Callable[[Log], Iterator[Blob]] = no_media
+    parts: Callable[[Log], dict[str, frozenset[str]]] = one_drive
+    root: re.Pattern[str] | None = None
 
 
-FORMATS: tuple[LogFormat, ...] = (
-    Format("mcap", mcap_log.matches, mcap_log.read),
-    Format("pandaset", pandaset.matches, pandaset.read),
+FORMATS: tuple[Format, ...] = (
+    Format("mcap", mcap_log.matches, mcap_log.read, mcap_log.media),
+    Format("pandaset", pandaset.matches, pandaset.read, pandaset.media, root=pandaset.ROOT),
 )
 
 
-def local_file(log: Log) -> contextlib.AbstractContextManager[Path | None]:
-    """The local copy of a log that is one file; None for a folder."""
-    return log.local() if log.is_file else contextlib.nullcontext(None)
-
-
-def detect(log: Log, file: Path | None) -> LogFormat:
+def detect(log: Log) -> Format:
     """The format of a log, or BadData naming the formats there are."""
     for candidate in FORMATS:
-        if candidate.matches(log, file):
+        if candidate.matches(log):
             return candidate
+    if log.is_file:
+        with log.local():  # a file that has changed since it landed is reported as that
+            pass
     known = ", ".join(f.name for f in FORMATS)
     raise BadData(f"{log.name}: no known log format ({known}) by its content; it stays in landing until a reader for it is added")

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Finding
+from flywheel.ingest.drive import Blob, Finding
 from flywheel.ingest.images import ImageInfo, image_info
 from flywheel.ingest.mcap_read import Message, MetadataRecord, read_mcap
 from flywheel.ingest.mcap_topics import proto
@@ -105,15 +105,15 @@ def _extrinsics(mount: Any) -> dict[str, float]:
     return {"cam_x_m": t.x, "cam_y_m": t.y, "cam_z_m": t.z, "cam_qw": q.w, "cam_qx": q.x, "cam_qy": q.y, "cam_qz": q.z}
 
 
-def images(file: Path) -> Iterator[tuple[bytes, str]]:
-    """The log's readable images, byte for byte as recorded, read anew from the file: (bytes, ext)."""
+def images(file: Path) -> Iterator[Blob]:
+    """The log's readable images, byte for byte as recorded, read anew from the file."""
     for message in read_mcap(file):
         if isinstance(message, MetadataRecord) or not IMAGE_TOPIC.fullmatch(message.topic):
             continue
         data = proto(message, "CompressedImage").data
         info = _readable(data)
         if info:
-            yield data, info.ext
+            yield Blob(sha256_hex(data), info.ext, data)
 
 
 def _readable(data: bytes) -> ImageInfo | None:

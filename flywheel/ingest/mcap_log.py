@@ -1,18 +1,17 @@
 """MCAP logs of the fleet: JSON and Foxglove protobuf topics to a Drive. Log time is the sample time."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 
 import pyarrow as pa
 from pydantic import ValidationError
 
 from flywheel.errors import BadData
 from flywheel.ingest import mcap_topics as topics
-from flywheel.ingest.drive import Drive, DriveFacts, Finding, Log
+from flywheel.ingest.drive import Blob, DriveFacts, Finding, Item, Log, Picture, Rows
 from flywheel.ingest.mcap_frames import Cameras, images
-from flywheel.ingest.mcap_read import Message, MetadataRecord, is_mcap, read_mcap
+from flywheel.ingest.mcap_read import MAGIC, Message, MetadataRecord, read_mcap
 from flywheel.ingest.quality import check_times
 from flywheel.ingest.signals import signals_table
 
@@ -45,25 +44,29 @@ class Gathered:
             self.unread[item.topic] += 1
 
 
-def matches(log: Log, file: Path | None) -> bool:
+def matches(log: Log) -> bool:
     """Whether the log is one file that begins as MCAP does."""
-    return file is not None and is_mcap(file)
+    return log.is_file and log.head(size=len(MAGIC)) == MAGIC
 
 
-def read(log: Log, file: Path | None) -> Drive:
+def read(log: Log) -> Iterator[Item]:
     """The drive of an MCAP log; BadData names the topic and time of what is wrong."""
-    if file is None:
-        raise BadData(f"{log.name}: an MCAP log is one file")
     gathered = Gathered()
-    for item in read_mcap(file):
-        gathered.take(item)
-    return Drive(
-        facts=facts(gathered.metadata, has_map=bool(gathered.samples[topics.LANES])),
-        tables=tables(gathered),
-        media=partial(images, file),
-        first_frames=gathered.cameras.first,
-        findings=(*gathered.cameras.findings(), *_unread(gathered.unread)),
-    )
+    with log.local() as file:
+        for item in read_mcap(file):
+            gathered.take(item)
+    yield facts(gathered.metadata, has_map=bool(gathered.samples[topics.LANES]))
+    for name, rows in tables(gathered).items():
+        yield Rows(name, rows)
+    for camera, data in gathered.cameras.first.items():
+        yield Picture(camera, 0, data)
+    yield from (*gathered.cameras.findings(), *_unread(gathered.unread))
+
+
+def media(log: Log) -> Iterator[Blob]:
+    """The log's images, byte for byte."""
+    with log.local() as file:
+        yield from images(file)
 
 
 def facts(metadata: dict[str, str] | None, *, has_map: bool) -> DriveFacts:

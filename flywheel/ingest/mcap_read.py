@@ -30,12 +30,6 @@ class MetadataRecord(NamedTuple):
     values: dict[str, str]
 
 
-def is_mcap(file: Path) -> bool:
-    """Whether the file begins as every MCAP does."""
-    with file.open("rb") as stream:
-        return stream.read(len(MAGIC)) == MAGIC
-
-
 def read_mcap(file: Path) -> Iterator[Message | MetadataRecord]:
     """Messages and metadata in file order; BadData if the file is cut off, damaged or a decompression bomb."""
     mcap_errors, zstd = require("mcap.exceptions", extra="ingest"), require("zstandard", extra="ingest")

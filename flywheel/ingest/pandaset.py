@@ -1,55 +1,59 @@
 """PandaSet sequence folders (Hesai and Scale AI, CC BY 4.0): cameras, cuboids, poses and GPS to a Drive; lidar is not ingested."""
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
 from flywheel.ingest import pandaset_cameras as cameras
-from flywheel.ingest.drive import Drive, DriveFacts, Log
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Item, Log, Rows
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.pandaset_boxes import CUBOID_FILE, tracks_table
 from flywheel.ingest.pandaset_pose import EgoPath, load_ego_path, load_json
 from flywheel.ingest.quality import check_finite
 from flywheel.ingest.signals import Stream, signals_table
-from flywheel.tables import SCHEMAS
 
 Array = NDArray[np.float64]
 
+ROOT = re.compile(
+    r"(?P<root>(?:.*/)?)(?:camera/\w+/(?:\d+\.jpg|\w+\.json)|annotations/(?:cuboids|semseg)/.*|lidar/(?:\d+\.pkl\.gz|\w+\.json)|meta/\w+\.json)"
+)
 SPEED_WINDOW_S, ACCELERATION_WINDOW_S = 0.2, 0.4
 DERIVED = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "TRACKS.vx_mps", "TRACKS.vy_mps")
 # The two places PandaSet was driven in (its paper: SF and El Camino Real), by latitude and longitude in degrees.
 PLACES = {"san_francisco": (37.70, 37.84, -122.53, -122.35), "el_camino_real": (37.30, 37.70, -122.47, -121.90)}
 
 
-def matches(log: Log, file: Path | None) -> bool:
+def matches(log: Log) -> bool:
     """Whether the log is a folder with PandaSet's poses, and its cuboids or a camera."""
     parts = log.paths
     labelled = any(CUBOID_FILE.fullmatch(path) for path in parts) or bool(cameras.pictures(log))
-    return file is None and "lidar/poses.json" in parts and labelled
+    return "lidar/poses.json" in parts and labelled
 
 
-def read(log: Log, file: Path | None) -> Drive:
+def read(log: Log) -> Iterator[Item]:
     """The drive of a PandaSet sequence; BadData names the file of what is wrong."""
     ego = load_ego_path(log)
     gps = load_gps(log, count=len(ego.times))
-    tables = {
-        "SIGNALS": signals_table([ego_stream(ego, gps)]), "TRACKS": tracks_table(log, ego), "FRAMES": cameras.frames_table(log, ego),
-        "LIGHTS": _empty("LIGHTS"), "LANES": _empty("LANES"),
-    }  # fmt: skip
-    return Drive(
-        facts=DriveFacts(
-            vehicle_id="pandaset", place=place_of(gps["lat_deg"], gps["lon_deg"]), day=day_of(int(ego.times[0])), clock="epoch",
-            licence="CC-BY-4.0", derived=DERIVED, has_map=False,
-        ),
-        tables=tables,
-        media=partial(cameras.images, log),
-        first_frames=cameras.first_frames(log),
+    yield DriveFacts(
+        vehicle_id="pandaset", place=place_of(gps["lat_deg"], gps["lon_deg"]), day=day_of(int(ego.times[0])), clock="epoch",
+        licence="CC-BY-4.0", derived=DERIVED, has_map=False,
     )  # fmt: skip
+    yield Rows("SIGNALS", signals_table([ego_stream(ego, gps)]))
+    yield Beats("lidar", ego.times)
+    yield Rows("TRACKS", tracks_table(log, ego))
+    frames = cameras.frames_table(log, ego)
+    yield Rows("FRAMES", frames)
+    yield from cameras.beats(frames)
+    yield from cameras.shown(log)
+
+
+def media(log: Log) -> Iterator[Blob]:
+    """The sequence's images byte for byte."""
+    return cameras.images(log)
 
 
 def load_gps(log: Log, *, count: int) -> dict[str, Array]:
@@ -94,7 +98,3 @@ def place_of(lat_deg: Array, lon_deg: Array) -> str:
 def day_of(t_ns: int) -> str:
     """The UTC day of a time."""
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)).date().isoformat()
-
-
-def _empty(name: str) -> pa.Table:
-    return SCHEMAS[name].empty_table().drop_columns(["drive_id"])

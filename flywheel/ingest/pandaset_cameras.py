@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flywheel.errors import BadData
 from flywheel.geometry import nearest_instant
-from flywheel.ingest.drive import Log
+from flywheel.ingest.drive import Beats, Blob, Log, Picture
 from flywheel.ingest.images import image_info
 from flywheel.ingest.pandaset_pose import EgoPath, load_json, load_poses, load_times
 from flywheel.ingest.quality import check_camera
@@ -23,7 +25,7 @@ IMAGE_FILE = re.compile(r"camera/(\w{1,60})/(\d{2,4})\.jpg")
 DAY_NS = 86_400 * 10**9
 
 
-class Picture(NamedTuple):
+class ImageFile(NamedTuple):
     """One image file: its path, camera and index among the camera's timestamps."""
 
     path: str
@@ -31,9 +33,9 @@ class Picture(NamedTuple):
     at: int
 
 
-def pictures(log: Log) -> list[Picture]:
+def pictures(log: Log) -> list[ImageFile]:
     """The image files of a sequence, sorted."""
-    return [Picture(path, match[1], int(match[2])) for path in sorted(log.paths) if (match := IMAGE_FILE.fullmatch(path))]
+    return [ImageFile(path, match[1], int(match[2])) for path in sorted(log.paths) if (match := IMAGE_FILE.fullmatch(path))]
 
 
 def frames_table(log: Log, ego: EgoPath) -> pa.Table:
@@ -43,7 +45,7 @@ def frames_table(log: Log, ego: EgoPath) -> pa.Table:
     return rows_table("FRAMES", rows).drop_columns(["drive_id"])
 
 
-def _camera_rows(log: Log, camera: str, found: list[Picture], ego: EgoPath) -> list[dict[str, Any]]:
+def _camera_rows(log: Log, camera: str, found: list[ImageFile], ego: EgoPath) -> list[dict[str, Any]]:
     times = load_times(log, f"camera/{camera}/timestamps.json")
     places, turns = load_poses(log, f"camera/{camera}/poses.json", times)
     intrinsics = _intrinsics(log, f"camera/{camera}/intrinsics.json")
@@ -86,12 +88,21 @@ def _image(log: Log, path: str) -> dict[str, Any]:
         raise BadData(f"{path}: {err}") from err
 
 
-def images(log: Log) -> Iterator[tuple[bytes, str]]:
-    """The sequence's images byte for byte: (bytes, ext)."""
-    return ((log.read(picture.path), "jpg") for picture in pictures(log))
+def images(log: Log) -> Iterator[Blob]:
+    """The sequence's images byte for byte."""
+    for picture in pictures(log):
+        data = log.read(picture.path)
+        yield Blob(sha256_hex(data), "jpg", data)
 
 
-def first_frames(log: Log) -> dict[str, bytes]:
-    """The first image of each camera."""
+def shown(log: Log) -> Iterator[Picture]:
+    """The first image of each camera, for the gates that look at pixels."""
     first = {p.camera: p.path for p in reversed(pictures(log))}
-    return {camera.removesuffix("_camera"): log.read(path) for camera, path in sorted(first.items())}
+    return (Picture(camera.removesuffix("_camera"), 0, log.read(path)) for camera, path in sorted(first.items()))
+
+
+def beats(frames: pa.Table) -> Iterator[Beats]:
+    """When each camera fired."""
+    for camera in sorted(set(frames["camera"].to_pylist())):
+        times = np.sort(frames.filter(pc.equal(frames["camera"], camera))["t_ns"].to_numpy())
+        yield Beats(f"camera/{camera}", times)

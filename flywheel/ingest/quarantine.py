@@ -1,6 +1,6 @@
 """Logs that could not be ingested: a reason beside a pointer to the raw bytes, which stay in landing and are never copied or lost."""
 
-from flywheel.ingest.land import LandedFile, LandedLog
+from flywheel.ingest.landed import LandedFile, LandedLog
 from flywheel.store import Store
 from flywheel.types import Record, canonical_json
 
@@ -30,14 +30,14 @@ def reason_key(batch_id: str, name: str) -> str:
     return f"quarantine/{batch_id}/{name}.reason.json"
 
 
-def quarantine(store: Store, log: LandedLog, *, batch_id: str, error: Exception) -> Quarantined:
-    """Writes the reason (once: the same reason again writes nothing) and gives it back."""
-    text = _text(error)
-    reason = Reason(batch_id=batch_id, name=log.name, kind=type(error).__name__, reason=text, files=log.files)
-    key, data = reason_key(batch_id, log.name), canonical_json(reason.model_dump(mode="json"))
+def quarantine(store: Store, log: LandedLog, *, batch_id: str, error: Exception, name: str | None = None) -> Quarantined:
+    """Writes the reason (once: the same reason again writes nothing) and gives it back. name: of a part of the log, else the log's."""
+    text, name = _text(error), name or log.name
+    reason = Reason(batch_id=batch_id, name=name, kind=type(error).__name__, reason=text, files=log.files)
+    key, data = reason_key(batch_id, name), canonical_json(reason.model_dump(mode="json"))
     if not (store.exists(key) and store.get(key) == data):
         store.put(key, data)
-    return Quarantined(name=log.name, reason=text, kind=reason.kind)
+    return Quarantined(name=name, reason=text, kind=reason.kind)
 
 
 def _text(error: Exception) -> str:

@@ -1,23 +1,25 @@
 """A landed batch becomes tables and media. A drive's DRIVES part is written last: its existence is the commit of that drive."""
 
-import contextlib
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from flywheel.errors import BadTransport, MissingExtra
-from flywheel.ingest.drive import Drive, Finding, Log
-from flywheel.ingest.formats import detect, local_file
-from flywheel.ingest.land import LandedLog, read_manifest
-from flywheel.ingest.quality import column, distance_m, gate, refuse_errors
+from flywheel.ingest.drive import Blob, Log
+from flywheel.ingest.formats import Format, detect
+from flywheel.ingest.landed import read_manifest
 from flywheel.ingest.quarantine import Quarantined, quarantine, release
-from flywheel.ingest.signals import measured
-from flywheel.store import Store, media_key, put_media
-from flywheel.tables import conform, list_parts, read_part, rows_table, table_key, write_table
-from flywheel.types import Record, sha256_hex, short_id
+from flywheel.ingest.spool import Spool
+from flywheel.store import Store, media_key
+from flywheel.tables import list_parts, read_part, rows_table, table_key, write_table
+from flywheel.types import Record
 
-PARTS = ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES")
+PARTS = ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES", "SENSORS", "FINDINGS")
+MEDIA_THREADS = 8
 
 
 class Duplicate(Record):
@@ -36,6 +38,22 @@ class Noticed(Record):
     message: str
 
 
+class Ingested(Record):
+    """A drive committed in this run, with its warnings."""
+
+    drive_id: str
+    warnings: tuple[Noticed, ...]
+
+
+class Skipped(Record):
+    """A drive that an earlier run had committed."""
+
+    drive_id: str
+
+
+Outcome = Ingested | Skipped | Duplicate | Quarantined
+
+
 class IngestReport(Record):
     """What a batch holds after a run. drives are new, skipped were there; rows and recorded_s count both."""
 
@@ -49,28 +67,17 @@ class IngestReport(Record):
     recorded_s: float
 
 
-def drive_id_of(batch_id: str, log: LandedLog) -> str:
-    """The id of a log's drive: of what was recorded, not of its name or batch."""
-    return short_id("drive", log.source_sha256(batch_id))
-
-
 def ingest_batch(store: Store, batch_id: str) -> IngestReport:
     """Ingests what is not yet ingested; a bad log is quarantined and the rest goes on. BadData if the batch was not landed."""
-    there = committed(store)
-    logs, duplicates = _distinct(batch_id, read_manifest(store, batch_id), there)
-    _drop_orphans(store, batch_id, duplicates)
-    wanted = {drive_id: log for drive_id, log in logs.items() if there.get(drive_id) != batch_id}
-    quarantined: list[Quarantined] = []
-    warnings: list[Noticed] = []
-    for drive_id, log in tqdm(wanted.items(), desc=f"ingest {batch_id}", unit="drive", disable=None):
-        outcome = ingest_log(store, log, batch_id=batch_id, drive_id=drive_id)
-        if isinstance(outcome, Quarantined):
-            quarantined.append(outcome)
-        else:
-            warnings.extend(Noticed(name=log.name, gate=f.gate, message=f.message) for f in outcome)
+    run = _Run(store, batch_id)
+    logs = tqdm(read_manifest(store, batch_id), desc=f"ingest {batch_id}", unit="log", disable=None)
+    outcomes = [found for landed in logs for found in run.log(Log(store=store, batch_id=batch_id, landed=landed))]
+    new = [o for o in outcomes if isinstance(o, Ingested)]
     return IngestReport(
-        batch_id=batch_id, drives=len(wanted) - len(quarantined), skipped=len(logs) - len(wanted), quarantined=tuple(quarantined),
-        duplicates=tuple(duplicates), warnings=tuple(warnings), **_totals(store, batch_id),
+        batch_id=batch_id, drives=len(new), skipped=sum(isinstance(o, Skipped) for o in outcomes),
+        quarantined=tuple(o for o in outcomes if isinstance(o, Quarantined)),
+        duplicates=tuple(o for o in outcomes if isinstance(o, Duplicate)),
+        warnings=tuple(warning for o in new for warning in o.warnings), **_totals(store, batch_id),
     )  # fmt: skip
 
 
@@ -80,83 +87,114 @@ def committed(store: Store) -> dict[str, str]:
     return {name.removesuffix(".parquet"): batch.removeprefix("batch=") for _, _, batch, name in keys}
 
 
-def _distinct(batch_id: str, logs: tuple[LandedLog, ...], there: dict[str, str]) -> tuple[dict[str, LandedLog], list[Duplicate]]:
-    """Drive id -> first log that holds it, and the logs that repeat one of those or a drive of another batch."""
-    kept: dict[str, LandedLog] = {}
-    duplicates = []
-    for log in logs:
-        drive_id = drive_id_of(batch_id, log)
-        home = batch_id if drive_id in kept else there.get(drive_id, batch_id)
-        if drive_id in kept or home != batch_id:
-            duplicates.append(Duplicate(name=log.name, drive_id=drive_id, batch_id=home))
-        else:
-            kept[drive_id] = log
-    return kept, duplicates
+class _Run:
+    """One pass over a batch: knows which drives were there before it, and which it has come across."""
 
+    def __init__(self, store: Store, batch_id: str) -> None:
+        self.store, self.batch_id = store, batch_id
+        self.there = committed(store)
+        self.met: set[str] = set()
 
-def _drop_orphans(store: Store, batch_id: str, duplicates: list[Duplicate]) -> None:
-    """Removes parts that a killed run left here of a drive which another batch has committed since."""
-    for duplicate in duplicates:
-        if duplicate.batch_id != batch_id:
-            for name in PARTS:
-                store.delete(table_key(name, batch_id=batch_id, part=duplicate.drive_id))
-
-
-def ingest_log(store: Store, log: LandedLog, *, batch_id: str, drive_id: str) -> tuple[Finding, ...] | Quarantined:
-    """The findings about a drive now committed, or why its log is in quarantine."""
-    source = Log(store=store, batch_id=batch_id, landed=log)
-    with contextlib.ExitStack() as held:
+    def log(self, whole: Log) -> Iterator[Outcome]:
+        """What became of each drive of a log; a drive that is there already is not opened."""
+        if self.there.get(whole.drive_id) == self.batch_id and whole.drive_id not in self.met:
+            self.met.add(whole.drive_id)
+            yield Skipped(drive_id=whole.drive_id)
+            return
         try:
-            file = held.enter_context(local_file(source))
-            if file is not None:
-                source.check(file)
-            kind = detect(source, file)
-            drive = kind.read(source, file)
-            findings = gate(drive)
-            refuse_errors(findings)
-            parts = {name: conform(name, with_drive_id(drive.tables[name], drive_id)) for name in PARTS}
+            kind = detect(whole)
+            parts = kind.parts(whole)
+        except (BadTransport, MissingExtra, OSError):
+            raise
+        except Exception as err:  # noqa: BLE001 a log that cannot even be recognised is quarantined, and the batch goes on
+            yield quarantine(self.store, whole.landed, batch_id=self.batch_id, error=err)
+            return
+        for part, paths in parts.items():
+            yield self.drive(whole.of_part(part, paths) if part else whole, kind)
+
+    def drive(self, log: Log, kind: Format) -> Outcome:
+        """What became of one drive."""
+        home = self.there.get(log.drive_id, self.batch_id)
+        if log.drive_id in self.met or home != self.batch_id:
+            if home != self.batch_id:
+                _drop_orphans(self.store, batch_id=self.batch_id, drive_id=log.drive_id)
+            return Duplicate(name=log.name, drive_id=log.drive_id, batch_id=home)
+        self.met.add(log.drive_id)
+        return Skipped(drive_id=log.drive_id) if log.drive_id in self.there else ingest_log(self.store, log, kind)
+
+
+def _drop_orphans(store: Store, *, batch_id: str, drive_id: str) -> None:
+    """Removes parts that a killed run left here of a drive which another batch has committed since."""
+    for name in PARTS:
+        store.delete(table_key(name, batch_id=batch_id, part=drive_id))
+
+
+def ingest_log(store: Store, log: Log, kind: Format) -> Ingested | Quarantined:
+    """The drive now committed, or why its log is in quarantine."""
+    with tempfile.TemporaryDirectory(prefix="flywheel-ingest-") as folder:
+        spool = Spool(Path(folder), drive_id=log.drive_id)
+        try:
+            spool.fill(kind.read(log))
+            findings = spool.finish()
         except (BadTransport, MissingExtra, OSError):
             raise
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
-            return quarantine(store, log, batch_id=batch_id, error=err)
-        row = drive_row(drive, log, batch_id=batch_id, drive_id=drive_id, source_format=kind.name)
-        write_drive(store, drive, parts | {"DRIVES": rows_table("DRIVES", [row])}, batch_id=batch_id, drive_id=drive_id)
-    release(store, batch_id=batch_id, name=log.name)
-    return findings
+            return quarantine(store, log.landed, batch_id=log.batch_id, error=err, name=log.name)
+        finally:
+            spool.close()
+        commit(store, log, kind, spool)
+    release(store, batch_id=log.batch_id, name=log.name)
+    return Ingested(drive_id=log.drive_id, warnings=tuple(Noticed(name=log.name, gate=f.gate, message=f.message) for f in findings))
 
 
-def with_drive_id(table: pa.Table, drive_id: str) -> pa.Table:
-    """The table with its drive's id in every row."""
-    return table.add_column(0, "drive_id", pa.array([drive_id] * len(table), pa.string()))
+def commit(store: Store, log: Log, kind: Format, spool: Spool) -> None:
+    """Media, then parts, then the DRIVES row, which makes the drive exist."""
+    lacking = _lacking(store, spool.files.get("FRAMES"))
+    if lacking:
+        put_blobs(store, (blob for blob in kind.media(log) if (blob.sha256, blob.ext) in lacking))
+    for name, file in sorted(spool.files.items()):
+        store.put_file(table_key(name, batch_id=log.batch_id, part=log.drive_id), file)
+    row = drive_row(spool, log, source_format=kind.name)
+    write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=log.batch_id, part=log.drive_id)
 
 
-def write_drive(store: Store, drive: Drive, parts: Mapping[str, pa.Table], *, batch_id: str, drive_id: str) -> None:
-    """Media, then tables with rows, then the DRIVES part, which commits the drive."""
-    for data, ext in _missing(store, drive):
-        put_media(store, data, ext)
-    for name in (*PARTS, "DRIVES"):
-        if len(parts[name]):
-            write_table(store, name, parts[name], batch_id=batch_id, part=drive_id)
+def put_blobs(store: Store, blobs: Iterator[Blob]) -> None:
+    """Stores media under their hashes, some at a time; a blob that is a file is stored before the next one is asked for."""
+    with ThreadPoolExecutor(MEDIA_THREADS) as pool:
+        waiting = []
+        for blob in blobs:
+            key = media_key(blob.sha256, blob.ext)
+            if isinstance(blob.data, Path):
+                store.put_file(key, blob.data)
+                continue
+            waiting.append(pool.submit(store.put_if_absent, key, blob.data))
+            if len(waiting) >= 4 * MEDIA_THREADS:
+                waiting.pop(0).result()
+        for put in waiting:
+            put.result()
 
 
-def _missing(store: Store, drive: Drive) -> Iterator[tuple[bytes, str]]:
-    frames = drive.tables["FRAMES"].select(["media_sha256", "ext"]).to_pylist()
-    lacking = {f["media_sha256"] for f in frames if not store.exists(media_key(f["media_sha256"], f["ext"]))}
-    return ((data, ext) for data, ext in drive.media() if sha256_hex(data) in lacking) if lacking else iter(())
+def _lacking(store: Store, frames: Path | None) -> set[tuple[str, str]]:
+    """(hash, ext) of every media object that the frames name and the store does not hold."""
+    if frames is None:
+        return set()
+    table = pq.read_table(frames, columns=["media_sha256", "ext"]).group_by(["media_sha256", "ext"]).aggregate([])
+    named = [(row["media_sha256"], row["ext"]) for row in table.to_pylist()]
+    with ThreadPoolExecutor(MEDIA_THREADS) as pool:
+        there = pool.map(lambda item: store.exists(media_key(*item)), named)
+        return {item for item, found in zip(named, there, strict=True) if not found}
 
 
-def drive_row(drive: Drive, log: LandedLog, *, batch_id: str, drive_id: str, source_format: str) -> dict[str, object]:
-    """The DRIVES row of a parsed log."""
-    tables, facts = drive.tables, drive.facts
-    times = column(tables["SIGNALS"], "t_ns")
+def drive_row(spool: Spool, log: Log, *, source_format: str) -> dict[str, object]:
+    """The DRIVES row of a drive that was read to its end."""
+    tally, facts = spool.tally, spool.facts
     return {
         **facts.model_dump(exclude={"derived"}), "derived": list(facts.derived), "root_group": facts.root_group,
-        "drive_id": drive_id, "batch_id": batch_id, "source_format": source_format, "source_name": log.name,
-        "source_sha256": log.source_sha256(batch_id), "t0_ns": int(times[0]), "t1_ns": int(times[-1]),
-        "duration_s": float(times[-1] - times[0]) / 1e9, "distance_m": distance_m(tables["SIGNALS"]),
-        "signals": measured(tables["SIGNALS"]), "signal_rows": len(tables["SIGNALS"]), "track_rows": len(tables["TRACKS"]),
-        "tracks": len(tables["TRACKS"]["track_id"].unique()), "frames": len(tables["FRAMES"]), "lane_rows": len(tables["LANES"]),
-        "light_rows": len(tables["LIGHTS"]),
+        "drive_id": log.drive_id, "batch_id": log.batch_id, "source_format": source_format, "source_name": log.name,
+        "source_sha256": log.source_sha256, "t0_ns": tally.t0_ns, "t1_ns": tally.t1_ns,
+        "duration_s": tally.seconds, "distance_m": tally.driven.total_m, "signals": sorted(tally.measured),
+        "signal_rows": tally.rows["SIGNALS"], "track_rows": tally.rows["TRACKS"], "tracks": len(tally.track_ids),
+        "frames": tally.rows["FRAMES"], "lane_rows": tally.rows["LANES"], "light_rows": tally.rows["LIGHTS"],
     }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from flywheel.errors import BadData
-from flywheel.ingest.land import land, read_manifest
+from flywheel.ingest.land import land
+from flywheel.ingest.landed import read_manifest
 from flywheel.ingest.run import committed, ingest_batch
 from flywheel.store import DiskStore
 from flywheel.tables import SCHEMAS, to_parquet

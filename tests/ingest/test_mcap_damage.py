@@ -12,12 +12,13 @@ from mcap.records import Chunk
 from mcap.writer import CompressionType
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Drive, Log
-from flywheel.ingest.land import LandedLog
-from flywheel.ingest.mcap_log import read
+from flywheel.ingest.drive import Log
+from flywheel.ingest.land import landed_log
+from flywheel.ingest.mcap_log import media, read
 from flywheel.ingest.mcap_read import MAGIC, MAX_CHUNK_BYTES, read_mcap, unpacked
-from flywheel.ingest.quality import gate
+from flywheel.ingest.spool import Spool
 from flywheel.store import DiskStore
+from flywheel.types import sha256_hex
 from tests.ingest.make_mcap import METADATA, drive_items, write_log
 
 
@@ -75,13 +76,16 @@ def test_any_damage_ends_in_a_drive_or_in_bad_data(
     for place, value in flips:
         spoilt[int(place * len(spoilt))] = value
     folder = tmp_path_factory.getbasetemp()
-    file = folder / "spoilt.mcap"
-    file.write_bytes(spoilt if keep > 0.6 else spoilt[: int(keep * len(spoilt))])
-    log = Log(store=DiskStore(folder), batch_id="b", landed=LandedLog(name="a.mcap", files=()))
+    data = bytes(spoilt if keep > 0.6 else spoilt[: int(keep * len(spoilt))])
+    store = DiskStore(folder)
+    store.put("landing/b/spoilt.mcap", data)
+    log = Log(store=store, batch_id="b", landed=landed_log("b", "spoilt.mcap", {"": (len(data), sha256_hex(data))}))
+    spool = Spool(folder, drive_id="d")
     try:
-        drive = read(log, file)
-        assert isinstance(drive, Drive)
-        gate(drive)
-        assert sum(1 for _ in drive.media()) == len(drive.tables["FRAMES"])
+        spool.fill(read(log))
+        spool.finish()
+        assert sum(1 for _ in media(log)) == spool.tally.rows["FRAMES"]
     except BadData as err:
         assert str(err)
+    finally:
+        spool.close()

@@ -9,7 +9,8 @@ import pytest
 from mcap.writer import CompressionType
 
 from flywheel.geometry import image_boxes
-from flywheel.ingest.land import land, read_manifest
+from flywheel.ingest.land import land
+from flywheel.ingest.landed import read_manifest
 from flywheel.ingest.quarantine import read_reason
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key, open_store
