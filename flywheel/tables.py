@@ -27,6 +27,7 @@ def _schema(*required: tuple[str, pa.DataType], optional: tuple[tuple[str, pa.Da
 TEXT, INT, I64, REAL, FLAG, WORDS = pa.string(), pa.int32(), pa.int64(), pa.float64(), pa.bool_(), pa.list_(pa.string())
 
 SCHEMAS: dict[str, pa.Schema] = {
+    # clock_offset_ns, clock_error_ns: what the sensors' own stamps say of t_ns. fingerprint: digests of what was driven, by whatever name.
     "DRIVES": _schema(
         ("drive_id", TEXT), ("batch_id", TEXT), ("source_format", TEXT), ("source_name", TEXT), ("source_sha256", TEXT),
         ("vehicle_id", TEXT), ("place", TEXT), ("day", TEXT), ("root_group", TEXT),
@@ -34,7 +35,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("signals", WORDS), ("derived", WORDS),
         ("signal_rows", I64), ("track_rows", I64), ("tracks", I64), ("frames", I64), ("lane_rows", I64), ("light_rows", I64),
         ("has_map", FLAG),
-        optional=(("clock_error_ns", I64), ("licence", TEXT)),
+        optional=(("clock_offset_ns", I64), ("clock_error_ns", I64), ("licence", TEXT), ("fingerprint", WORDS)),
     ),
     # One row per sample of the fastest ego stream; slower streams are null between their own samples.
     "SIGNALS": _schema(
@@ -79,10 +80,14 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # One row per sensor or topic of a drive: when it spoke. Rates and jitter from the steps between samples; offset is the drive's clock
     # minus the sensor's own stamps (null where it has none), with the error of that estimate; overlap is its share of the drive's time.
+    # gaps_t_ns, gaps_s: when the longest gaps (32 at most) begin, and how long they are.
     "SENSORS": _schema(
         ("drive_id", TEXT), ("sensor", TEXT), ("samples", I64), ("t0_ns", I64), ("t1_ns", I64), ("overlap", REAL),
         ("gaps", I64), ("reversals", I64),
-        optional=(("rate_hz", REAL), ("jitter_ms", REAL), ("longest_gap_s", REAL), ("offset_ms", REAL), ("offset_error_ms", REAL)),
+        optional=(
+            ("rate_hz", REAL), ("jitter_ms", REAL), ("longest_gap_s", REAL), ("offset_ms", REAL), ("offset_error_ms", REAL),
+            ("gaps_t_ns", pa.list_(I64)), ("gaps_s", pa.list_(REAL)),
+        ),
     ),
     # What the quality gates noticed about a drive that was ingested nevertheless (errors are in quarantine).
     "FINDINGS": _schema(("drive_id", TEXT), ("gate", TEXT), ("severity", TEXT), ("message", TEXT)),
