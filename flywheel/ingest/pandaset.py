@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData
 from flywheel.ingest import pandaset_cameras as cameras
 from flywheel.ingest.drive import Beats, Blob, DriveFacts, Item, Log, Rows
-from flywheel.ingest.kinematics import derivative
+from flywheel.ingest.ego_path import MOTION
 from flywheel.ingest.pandaset_boxes import CUBOID_FILE, tracks_table
-from flywheel.ingest.pandaset_pose import EgoPath, load_ego_path, load_json
+from flywheel.ingest.pandaset_pose import load_ego_path, load_json
 from flywheel.ingest.quality import check_finite
 from flywheel.ingest.signals import Stream, signals_table
 
@@ -21,8 +21,7 @@ Array = NDArray[np.float64]
 ROOT = re.compile(
     r"(?P<root>(?:.*/)?)(?:camera/\w+/(?:\d+\.jpg|\w+\.json)|annotations/(?:cuboids|semseg)/.*|lidar/(?:\d+\.pkl\.gz|\w+\.json)|meta/\w+\.json)"
 )
-SPEED_WINDOW_S, ACCELERATION_WINDOW_S = 0.2, 0.4
-DERIVED = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "TRACKS.vx_mps", "TRACKS.vy_mps")
+DERIVED = (*MOTION, "TRACKS.vx_mps", "TRACKS.vy_mps")
 # The two places PandaSet was driven in (its paper: SF and El Camino Real), by latitude and longitude in degrees.
 PLACES = {"san_francisco": (37.70, 37.84, -122.53, -122.35), "el_camino_real": (37.30, 37.70, -122.47, -121.90)}
 
@@ -42,7 +41,7 @@ def read(log: Log) -> Iterator[Item]:
         vehicle_id="pandaset", place=place_of(gps["lat_deg"], gps["lon_deg"]), day=day_of(int(ego.times[0])), clock="epoch",
         licence="CC-BY-4.0", derived=DERIVED, has_map=False,
     )  # fmt: skip
-    yield Rows("SIGNALS", signals_table([ego_stream(ego, gps)]))
+    yield Rows("SIGNALS", signals_table([Stream(times=ego.times, columns=ego.signals() | gps)]))
     yield Beats("lidar", ego.times)
     yield Rows("TRACKS", tracks_table(log, ego))
     frames = cameras.frames_table(log, ego)
@@ -68,24 +67,6 @@ def load_gps(log: Log, *, count: int) -> dict[str, Array]:
     for axis, name in enumerate(("lat", "long")):
         check_finite("meta/gps.json", name, times=np.arange(count), values=found[:, axis])
     return {"lat_deg": found[:, 0], "lon_deg": found[:, 1]}
-
-
-def ego_stream(ego: EgoPath, gps: dict[str, Array]) -> Stream:
-    """Ego signals from the poses. x_m, y_m and heading_rad are the poses' own; speed, yaw rate and acceleration are derived.
-
-    speed: the path's derivative (parabola over +-0.2 s) along the heading; ax: the speed's derivative (+-0.4 s);
-    yaw rate: the heading's derivative (+-0.4 s); ay: speed times yaw rate, the centripetal part.
-    """
-    heading = np.unwrap(ego.heading)
-    velocity = derivative(ego.t_s, ego.origin[:, :2], half_window_s=SPEED_WINDOW_S)
-    speed = velocity[:, 0] * np.cos(heading) + velocity[:, 1] * np.sin(heading)
-    yaw_rate = derivative(ego.t_s, heading, half_window_s=ACCELERATION_WINDOW_S)
-    motion = {
-        "speed_mps": speed, "ax_mps2": derivative(ego.t_s, speed, half_window_s=ACCELERATION_WINDOW_S),
-        "ay_mps2": speed * yaw_rate, "yaw_rate_radps": yaw_rate,
-        "x_m": ego.origin[:, 0], "y_m": ego.origin[:, 1], "heading_rad": ego.heading,
-    }  # fmt: skip
-    return Stream(times=ego.times, columns=motion | gps)
 
 
 def place_of(lat_deg: Array, lon_deg: Array) -> str:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Log
+from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.kinematics import central_difference
-from flywheel.ingest.pandaset_pose import EgoPath
 from flywheel.ingest.quality import check_finite
 from flywheel.ingest.unpickle import Column, frame_columns, gunzip
 from flywheel.tables import rows_table

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from flywheel.errors import BadData
 from flywheel.geometry import nearest_instant
 from flywheel.ingest.drive import Beats, Blob, Log, Picture
+from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.images import image_info
-from flywheel.ingest.pandaset_pose import EgoPath, load_json, load_poses, load_times
+from flywheel.ingest.pandaset_pose import load_json, load_poses, load_times
 from flywheel.ingest.quality import check_camera
 from flywheel.tables import rows_table
 from flywheel.types import sha256_hex

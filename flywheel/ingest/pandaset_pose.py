@@ -8,7 +8,6 @@ may be off by some decimetres along x. It is levelled (its z is the world's), be
 """
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData
 from flywheel.geometry import rotation
 from flywheel.ingest.drive import Log
+from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.quality import check_finite, check_times
 
 Array = NDArray[np.float64]
@@ -62,37 +62,6 @@ def load_poses(log: Log, path: str, times: Times) -> tuple[Array, Array]:
     if (np.abs(lengths - 1) > 1e-3).any():
         raise BadData(f"{path}: heading {int(np.argmax(np.abs(lengths - 1)))} is not a unit quaternion")
     return places, turns / lengths[:, None]
-
-
-@dataclass(frozen=True)
-class EgoPath:
-    """Where the ego was: times (N,), its origin on the ground in the world (N, 3), headings counter-clockwise from world +x (N,)."""
-
-    times: Times
-    origin: Array
-    heading: Array
-
-    @property
-    def t_s(self) -> Array:
-        """Seconds since the first pose."""
-        return np.asarray((self.times - self.times[0]) / 1e9)
-
-    def to_ego(self, points: Array, *, at: int) -> Array:
-        """(M, 3) world points in the ego frame of pose `at`."""
-        return self.turn(points - self.origin[at], at=at)
-
-    def turn(self, vectors: Array, *, at: int) -> Array:
-        """(M, 3) or (M, 2) world vectors in the ego axes of pose `at`."""
-        c, s = np.cos(self.heading[at]), np.sin(self.heading[at])
-        turned = vectors.copy()
-        turned[:, 0], turned[:, 1] = c * vectors[:, 0] + s * vectors[:, 1], c * vectors[:, 1] - s * vectors[:, 0]
-        return turned
-
-    def turn_quaternion(self, q: Array, *, at: int) -> Array:
-        """A world rotation w x y z seen from the ego axes of pose `at`: a turn about z by minus the heading, then q."""
-        c, s = np.cos(-self.heading[at] / 2), np.sin(-self.heading[at] / 2)
-        w, x, y, z = q
-        return np.array([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w])
 
 
 def load_ego_path(log: Log) -> EgoPath:

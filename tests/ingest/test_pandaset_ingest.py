@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from flywheel.geometry import image_boxes, nearest_instant
+from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.land import land
-from flywheel.ingest.pandaset_pose import EgoPath
 from flywheel.ingest.run import ingest_batch
 from flywheel.store import DiskStore, media_key
 from flywheel.tables import read_table
