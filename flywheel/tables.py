@@ -28,6 +28,7 @@ TEXT, INT, I64, REAL, FLAG, WORDS = pa.string(), pa.int32(), pa.int64(), pa.floa
 
 SCHEMAS: dict[str, pa.Schema] = {
     # clock_offset_ns, clock_error_ns: what the sensors' own stamps say of t_ns. fingerprint: digests of what was driven, by whatever name.
+    # policy_sha256: the ingest policy the drive was read under; trimmed_m: the metres of its route that policy left out.
     "DRIVES": _schema(
         ("drive_id", TEXT), ("batch_id", TEXT), ("source_format", TEXT), ("source_name", TEXT), ("source_sha256", TEXT),
         ("vehicle_id", TEXT), ("place", TEXT), ("day", TEXT), ("root_group", TEXT),
@@ -35,7 +36,10 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("signals", WORDS), ("derived", WORDS),
         ("signal_rows", I64), ("track_rows", I64), ("tracks", I64), ("frames", I64), ("lane_rows", I64), ("light_rows", I64),
         ("has_map", FLAG),
-        optional=(("clock_offset_ns", I64), ("clock_error_ns", I64), ("licence", TEXT), ("fingerprint", WORDS)),
+        optional=(
+            ("clock_offset_ns", I64), ("clock_error_ns", I64), ("licence", TEXT), ("fingerprint", WORDS),
+            ("policy_sha256", TEXT), ("trimmed_m", REAL),
+        ),
     ),
     # One row per sample of the fastest ego stream; slower streams are null between their own samples.
     "SIGNALS": _schema(

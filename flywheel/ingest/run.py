@@ -1,7 +1,7 @@
 """A landed batch becomes tables and media. A drive's DRIVES part is written last: its existence is the commit of that drive."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,8 +14,10 @@ from flywheel.ingest.formats import Format, detect
 from flywheel.ingest.landed import read_manifest
 from flywheel.ingest.quarantine import Quarantined, quarantine, release
 from flywheel.ingest.spool import Spool
+from flywheel.ingest.tombstones import Tombstones
+from flywheel.ingest.trim import TrimPolicy, read_policy, trimmed
 from flywheel.store import Store, media_key
-from flywheel.tables import list_parts, read_part, rows_table, table_key, write_table
+from flywheel.tables import list_parts, read_part, read_table, rows_table, table_key, write_table
 from flywheel.types import Record
 
 PARTS = ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES", "SENSORS", "FINDINGS")
@@ -67,17 +69,22 @@ class IngestReport(Record):
     recorded_s: float
 
 
-def ingest_batch(store: Store, batch_id: str) -> IngestReport:
-    """Ingests what is not yet ingested; a bad log is quarantined and the rest goes on. BadData if the batch was not landed."""
+def ingest_batch(store: Store, batch_id: str, *, only: Container[str] | None = None) -> IngestReport:
+    """Ingests what is not yet ingested; a bad log is quarantined and the rest goes on. BadData if the batch was not landed.
+
+    only: the names of the logs to look at; all of them if None.
+    """
     run = _Run(store, batch_id)
-    logs = tqdm(read_manifest(store, batch_id), desc=f"ingest {batch_id}", unit="log", disable=None)
+    chosen = [landed for landed in read_manifest(store, batch_id) if only is None or landed.name in only]
+    logs = tqdm(chosen, desc=f"ingest {batch_id}", unit="log", disable=None)
     outcomes = [found for landed in logs for found in run.log(Log(store=store, batch_id=batch_id, landed=landed))]
     new = [o for o in outcomes if isinstance(o, Ingested)]
     return IngestReport(
         batch_id=batch_id, drives=len(new), skipped=sum(isinstance(o, Skipped) for o in outcomes),
         quarantined=tuple(o for o in outcomes if isinstance(o, Quarantined)),
         duplicates=tuple(o for o in outcomes if isinstance(o, Duplicate)),
-        warnings=tuple(warning for o in new for warning in o.warnings), **_totals(store, batch_id),
+        warnings=(*(warning for o in new for warning in o.warnings), *_other_policy(store, batch_id, run.policy)),
+        **_totals(store, batch_id),
     )  # fmt: skip
 
 
@@ -94,6 +101,7 @@ class _Run:
         self.store, self.batch_id = store, batch_id
         self.there = committed(store)
         self.met: set[str] = set()
+        self.policy, self.tombstones = read_policy(store), Tombstones(store)
 
     def log(self, whole: Log) -> Iterator[Outcome]:
         """What became of each drive of a log; a drive that is there already is not opened."""
@@ -120,7 +128,9 @@ class _Run:
                 _drop_orphans(self.store, batch_id=self.batch_id, drive_id=log.drive_id)
             return Duplicate(name=log.name, drive_id=log.drive_id, batch_id=home)
         self.met.add(log.drive_id)
-        return Skipped(drive_id=log.drive_id) if log.drive_id in self.there else ingest_log(self.store, log, kind)
+        if log.drive_id in self.there:
+            return Skipped(drive_id=log.drive_id)
+        return ingest_log(self.store, log, kind, policy=self.policy, tombstones=self.tombstones)
 
 
 def _drop_orphans(store: Store, *, batch_id: str, drive_id: str) -> None:
@@ -129,12 +139,14 @@ def _drop_orphans(store: Store, *, batch_id: str, drive_id: str) -> None:
         store.delete(table_key(name, batch_id=batch_id, part=drive_id))
 
 
-def ingest_log(store: Store, log: Log, kind: Format) -> Ingested | Quarantined:
+def ingest_log(store: Store, log: Log, kind: Format, *, policy: TrimPolicy | None, tombstones: Tombstones) -> Ingested | Quarantined:
     """The drive now committed, or why its log is in quarantine."""
     with tempfile.TemporaryDirectory(prefix="flywheel-ingest-") as folder:
         spool = Spool(Path(folder), drive_id=log.drive_id)
         try:
-            spool.fill(kind.read(log))
+            tombstones.refuse(log.source_sha256, log.part, drive_id=log.drive_id)
+            items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
+            spool.fill(items)
             findings = spool.finish()
         except (BadTransport, MissingExtra, OSError):
             raise
@@ -142,19 +154,19 @@ def ingest_log(store: Store, log: Log, kind: Format) -> Ingested | Quarantined:
             return quarantine(store, log.landed, batch_id=log.batch_id, error=err, name=log.name)
         finally:
             spool.close()
-        commit(store, log, kind, spool)
+        commit(store, log, kind, spool, {"policy_sha256": policy.digest if policy else None, "trimmed_m": trimmed_m})
     release(store, batch_id=log.batch_id, name=log.name)
     return Ingested(drive_id=log.drive_id, warnings=tuple(Noticed(name=log.name, gate=f.gate, message=f.message) for f in findings))
 
 
-def commit(store: Store, log: Log, kind: Format, spool: Spool) -> None:
-    """Media, then parts, then the DRIVES row, which makes the drive exist."""
+def commit(store: Store, log: Log, kind: Format, spool: Spool, more: dict[str, object]) -> None:
+    """Media, then parts, then the DRIVES row (with `more` columns), which makes the drive exist."""
     lacking = _lacking(store, spool.files.get("FRAMES"))
     if lacking:
         put_blobs(store, (blob for blob in kind.media(log) if (blob.sha256, blob.ext) in lacking))
     for name, file in sorted(spool.files.items()):
         store.put_file(table_key(name, batch_id=log.batch_id, part=log.drive_id), file)
-    row = drive_row(spool, log, source_format=kind.name)
+    row = drive_row(spool, log, source_format=kind.name) | more
     write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=log.batch_id, part=log.drive_id)
 
 
@@ -196,6 +208,16 @@ def drive_row(spool: Spool, log: Log, *, source_format: str) -> dict[str, object
         "signal_rows": tally.rows["SIGNALS"], "track_rows": tally.rows["TRACKS"], "tracks": len(tally.track_ids),
         "frames": tally.rows["FRAMES"], "lane_rows": tally.rows["LANES"], "light_rows": tally.rows["LIGHTS"],
     }  # fmt: skip
+
+
+def _other_policy(store: Store, batch_id: str, policy: TrimPolicy | None) -> list[Noticed]:
+    """A warning for each drive that was ingested under another policy than the root's present one."""
+    rows = read_table(store, "DRIVES", batch_id=batch_id, columns=["drive_id", "source_name", "policy_sha256"]).to_pylist()
+    now = policy.digest if policy else None
+    text = "ingested under another policy than policy/ingest.json: `flywheel forget --drive {} --again --yes`, then ingest, applies it"
+    return [
+        Noticed(name=row["source_name"], gate="policy", message=text.format(row["drive_id"])) for row in rows if row["policy_sha256"] != now
+    ]
 
 
 def _totals(store: Store, batch_id: str) -> dict[str, object]:
