@@ -40,19 +40,17 @@ def parameter_sets(data: bytes, codec: Codec) -> bytes:
     """Every parameter set of an Annex B byte stream, in order, each with its start code."""
     found = [*units(data, codec)]
     ends = [unit.start for unit in found[1:]] + [len(data)]
-    return b"".join(data[unit.start : end] for unit, end in zip(found, ends, strict=True) if unit.kind in PARAMETERS[codec])
+    return b"".join(data[unit.start : end] for unit, end in zip(found, ends, strict=False) if unit.kind in PARAMETERS[codec])
 
 
-def last_keyframe(data: bytes, codec: Codec) -> int:
-    """Where the access unit of the last keyframe begins (with the parameter sets and messages right before it); 0 if there is none."""
-    begin, at, after_slice = 0, 0, True
+def keyframes(data: bytes, codec: Codec) -> Iterator[int]:
+    """Where the access unit of each keyframe begins, with the parameter sets and messages right before it."""
+    at, after_slice = 0, True
     for unit in units(data, codec):
-        is_slice = unit.kind in SLICES[codec]
         at = unit.start if after_slice else at
-        if is_slice and unit.kind in KEYFRAMES[codec] and _begins_picture(data, unit, codec):
-            begin = at
-        after_slice = is_slice
-    return begin
+        after_slice = unit.kind in SLICES[codec]
+        if unit.kind in KEYFRAMES[codec] and _begins_picture(data, unit, codec):
+            yield at
 
 
 def _begins_picture(data: bytes, unit: Unit, codec: Codec) -> bool:

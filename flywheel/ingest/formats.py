@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest import comma2k19, mcap_log, pandaset
+from flywheel.ingest import comma2k19, mcap_log, pandaset, video_file
 from flywheel.ingest.drive import Blob, Item, Log
 
 
@@ -42,6 +42,7 @@ FORMATS: tuple[Format, ...] = (
     Format("mcap", mcap_log.matches, mcap_log.read, mcap_log.media),
     Format("pandaset", pandaset.matches, pandaset.read, pandaset.media, root=pandaset.ROOT),
     Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
+    Format("video", video_file.matches, video_file.read, video_file.media),
 )
 
 
