@@ -1,0 +1,90 @@
+"""Columns of Argoverse 2's feather and parquet files, as arrays without gaps."""
+
+import io
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flywheel.errors import BadData
+from flywheel.ingest.drive import Log
+from flywheel.ingest.quality import check_finite
+
+Array = NDArray[np.float64]
+Kind = Literal["time", "number", "text"]
+Columns = dict[str, NDArray[Any]]
+
+MAX_BYTES = 1 << 26
+MAX_ROWS = 5_000_000
+QUATERNION, PLACE = ("qw", "qx", "qy", "qz"), ("tx_m", "ty_m", "tz_m")
+TYPES: Mapping[Kind, pa.DataType] = {"time": pa.int64(), "number": pa.float64(), "text": pa.string()}
+
+
+def feather_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
+    """The wanted columns of a feather file; BadData if it is damaged, lacks one, or a value is missing or not finite."""
+    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: pa.ipc.open_file(data).read_all())
+
+
+def parquet_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
+    """The wanted columns of a parquet file; BadData as above."""
+    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: _parquet(data, list(wanted)))
+
+
+def _parquet(data: io.BytesIO, wanted: list[str]) -> pa.Table:
+    file = pq.ParquetFile(data)
+    groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
+    said = sum(group.column(c).total_uncompressed_size for group in groups for c in range(group.num_columns))
+    if file.metadata.num_rows > MAX_ROWS or said > MAX_BYTES * 16:
+        raise BadData(f"declares {file.metadata.num_rows} rows of {said} bytes, more than are read here")
+    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+
+
+def _columns(path: str, data: bytes, wanted: Mapping[str, Kind], *, read: Any) -> Columns:
+    try:
+        table = read(io.BytesIO(data))
+        table.validate(full=True)
+    except BadData as err:
+        raise BadData(f"{path}: {err}") from err
+    except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError) as err:
+        raise BadData(f"{path}: damaged: {str(err)[:300]}") from err
+    missing = [name for name in wanted if name not in table.column_names]
+    if missing:
+        raise BadData(f"{path}: no columns {missing}")
+    if len(table) > MAX_ROWS:
+        raise BadData(f"{path}: {len(table)} rows, more than the {MAX_ROWS} read here")
+    return {name: _column(path, name, table[name], kind) for name, kind in wanted.items()}
+
+
+def _column(path: str, name: str, column: pa.ChunkedArray, kind: Kind) -> NDArray[Any]:
+    if column.null_count:
+        raise BadData(f"{path}: {column.null_count} values of {name} are missing")
+    try:
+        values = np.asarray(column.cast(TYPES[kind]).to_numpy())
+    except (pa.ArrowException, ValueError) as err:
+        raise BadData(f"{path}: {name} is {column.type}, expected {TYPES[kind]}: {str(err)[:200]}") from err
+    if kind == "number":
+        check_finite(path, name, times=np.arange(len(values)), values=values)
+    return values
+
+
+def numbers(*names: str) -> dict[str, Kind]:
+    """The names as columns of numbers."""
+    return dict.fromkeys(names, "number")
+
+
+def stacked(columns: Columns, names: tuple[str, ...]) -> Array:
+    """(N, len(names)) of number columns."""
+    return np.stack([columns[name] for name in names], axis=1)
+
+
+def unit_quaternions(path: str, columns: Columns) -> Array:
+    """(N, 4) unit quaternions w x y z; BadData if one is not of unit length."""
+    turns = stacked(columns, QUATERNION)
+    lengths = np.linalg.norm(turns, axis=1)
+    if len(turns) and np.abs(lengths - 1).max() > 1e-3:
+        raise BadData(f"{path}: row {int(np.argmax(np.abs(lengths - 1)))} holds no unit quaternion")
+    return np.asarray(turns / lengths[:, None])

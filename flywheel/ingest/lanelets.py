@@ -1,0 +1,283 @@
+"""Lanes of a map as centre lines with a width to either side, whatever the map holds: two boundaries, a polygon, or a line and widths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.errors import BadData
+from flywheel.ingest.ego_path import wrap
+
+Array = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+STEP_M = 2.0
+MAX_POINTS, CHUNK = 500, 4096
+MAX_LANES = 200_000
+DEFAULT_WIDTH_M = 3.5
+# A lane goes on in one that begins this near its end, within this turn; a map that names successors is not asked.
+JOIN_M, JOIN_TURN_RAD = 1.0, np.pi / 4
+CROSSING_RAD = np.radians(20)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One lane in its driving direction: (k, 2) centre line, (k,) widths to the left and right of it.
+
+    in_junction and right_id (the lane of the same direction to the right) are None where the map does not say. stop_m is where along
+    the centre line its stop line lies.
+    """
+
+    lane_id: str
+    centre: Array
+    left_m: Array
+    right_m: Array
+    in_junction: bool | None = None
+    right_id: str | None = None
+    successors: tuple[str, ...] = ()
+    stop_m: float | None = None
+
+    @cached_property
+    def s_m(self) -> Array:
+        """(k,) distances along the centre line."""
+        return arc(self.centre)
+
+    @cached_property
+    def heading(self) -> Array:
+        """(k - 1,) headings of the centre line's pieces."""
+        return headings(self.centre)
+
+    @property
+    def length_m(self) -> float:
+        """The centre line's length."""
+        return float(self.s_m[-1])
+
+
+class Placed(NamedTuple):
+    """Points laid onto a line: distance along it and to its left, the line's heading there, its piece, whether they lie beside it."""
+
+    s_m: Array
+    d_m: Array
+    heading: Array
+    piece: Ints
+    beside: NDArray[np.bool_]
+
+
+def arc(line: Array) -> Array:
+    """(k,) distances along a (k, 2) line."""
+    return np.asarray(np.r_[0.0, np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+
+
+def headings(line: Array) -> Array:
+    """(k - 1,) headings of a line's pieces."""
+    steps = np.diff(line, axis=0)
+    return np.asarray(np.arctan2(steps[:, 1], steps[:, 0]))
+
+
+def clean(points: Array) -> Array | None:
+    """(k, 2) points without repeats; None if fewer than two are left. BadData if one is not finite."""
+    line = np.asarray(points, np.float64)
+    if line.ndim != 2 or line.shape[1] < 2 or len(line) < 2:
+        return None
+    line = line[:, :2]
+    if not np.isfinite(line).all() or np.abs(line).max() > 1e8:
+        raise BadData("a lane of the map has points that are not finite numbers of metres")
+    kept = line[np.r_[True, np.linalg.norm(np.diff(line, axis=0), axis=1) > 1e-3]]
+    return kept if len(kept) > 1 else None
+
+
+def spread(line: Array, count: int) -> Array:
+    """(count, 2) points at equal distances along a line."""
+    s = arc(line)
+    at = np.linspace(0.0, s[-1], count)
+    return np.stack([np.interp(at, s, line[:, 0]), np.interp(at, s, line[:, 1])], axis=1)
+
+
+def between(left: Array, right: Array) -> tuple[Array, Array, Array] | None:
+    """Centre line and widths of a lane between two boundaries of its own direction; None if it has no length."""
+    edges = clean(left), clean(right)
+    if edges[0] is None or edges[1] is None:
+        return None
+    longest = max(arc(edges[0])[-1], arc(edges[1])[-1])
+    count = int(min(max(len(edges[0]), len(edges[1]), np.ceil(longest / STEP_M) + 1), MAX_POINTS))
+    sides = spread(edges[0], count), spread(edges[1], count)
+    centre, half = (sides[0] + sides[1]) / 2, np.linalg.norm(sides[0] - sides[1], axis=1) / 2
+    return None if arc(centre)[-1] < 0.1 else (centre, half, half)
+
+
+def along(points: Array, widths: Array | None = None) -> tuple[Array, Array, Array] | None:
+    """Centre line and widths of a lane that is a line with (k, 2) widths left and right; where these are 0, half of 3.5 m is taken."""
+    line = clean(points)
+    if line is None:
+        return None
+    centre = spread(line, int(min(max(np.ceil(arc(line)[-1] / STEP_M) + 1, 2), MAX_POINTS)))
+    half = np.full((len(centre), 2), DEFAULT_WIDTH_M / 2)
+    if widths is not None and len(widths) == len(points):
+        nearest = np.argmin(np.linalg.norm(points[None, :, :2] - centre[:, None], axis=2), axis=1)
+        half = np.where((widths[nearest] > 0.5) & (widths[nearest] < 15), widths[nearest], half)
+    return centre, half[:, 0], half[:, 1]
+
+
+def within(points: Array, polygon: Array) -> tuple[Array, Array, Array] | None:
+    """Centre line and widths of a lane that is a line inside a (p, 2) polygon: how far it is to the polygon's edge, square to the line."""
+    found = along(points)
+    ring = clean(polygon)
+    if found is None or ring is None:
+        return found
+    centre = found[0]
+    turn = headings(centre)[np.r_[np.arange(len(centre) - 1), len(centre) - 2]]
+    normal = np.stack([-np.sin(turn), np.cos(turn)], axis=1)
+    a, b = ring, np.roll(ring, -1, axis=0)
+    # centre + u normal = a + v (b - a), for every point and edge of the polygon
+    edge, away = b - a, a[None] - centre[:, None]
+    cross = normal[:, None, 0] * edge[None, :, 1] - normal[:, None, 1] * edge[None, :, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        u = (away[..., 0] * edge[None, :, 1] - away[..., 1] * edge[None, :, 0]) / cross
+        v = (away[..., 0] * normal[:, None, 1] - away[..., 1] * normal[:, None, 0]) / cross
+    hit = (np.abs(cross) > 1e-9) & (v >= 0) & (v <= 1)
+    sides = [np.where(hit & (sign * u > 0), np.abs(u), np.inf).min(axis=1) for sign in (1, -1)]
+    left, right = (np.where((side > 0.5) & (side < 15), side, DEFAULT_WIDTH_M / 2) for side in sides)
+    return centre, left, right
+
+
+def place(line: Array, points: Array) -> Placed:
+    """(n, 2) points on the nearest piece of a (k, 2) line."""
+    if len(points) > CHUNK:
+        parts = [place(line, points[k : k + CHUNK]) for k in range(0, len(points), CHUNK)]
+        return Placed(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    a, step = line[:-1], np.diff(line, axis=0)
+    length2 = np.maximum((step**2).sum(axis=1), 1e-12)
+    share = ((points[:, None] - a[None]) * step[None]).sum(axis=2) / length2
+    inside = np.clip(share, 0.0, 1.0)
+    apart = points[:, None] - (a[None] + inside[..., None] * step[None])
+    piece = np.argmin((apart**2).sum(axis=2), axis=1)
+    row = np.arange(len(points))
+    turn, off = headings(line)[piece], points - a[piece]
+    d = np.cos(turn) * off[:, 1] - np.sin(turn) * off[:, 0]
+    kept, free = inside[row, piece], share[row, piece]
+    beyond = ((piece == 0) & (free < 0)) | ((piece == len(a) - 1) & (free > 1))
+    return Placed(arc(line)[piece] + kept * np.sqrt(length2[piece]), d, turn, piece, ~beyond)
+
+
+def inside_polygon(points: Array, polygon: Array) -> NDArray[np.bool_]:
+    """Whether each of (n, 2) points lies in a (p, 2) polygon (even-odd rule)."""
+    a, b = polygon, np.roll(polygon, -1, axis=0)
+    x, y = points[:, None, 0], points[:, None, 1]
+    spans = (a[None, :, 1] > y) != (b[None, :, 1] > y)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at = a[None, :, 0] + (y - a[None, :, 1]) * (b - a)[None, :, 0] / (b - a)[None, :, 1]
+    return np.asarray((spans & (x < at)).sum(axis=1) % 2 == 1)
+
+
+class Road:
+    """The lanes of a map, and which follows which; crosswalks are (p, 2) polygons."""
+
+    def __init__(self, lanes: Sequence[Lane], *, crosswalks: Sequence[Array] = ()) -> None:
+        if len(lanes) > MAX_LANES or len(crosswalks) > MAX_LANES:
+            raise BadData(f"a map of {len(lanes)} lanes and {len(crosswalks)} crosswalks: at most {MAX_LANES} of each are read")
+        self.lanes, self.crosswalks = tuple(lanes), tuple(crosswalks)
+        self.index = {lane.lane_id: k for k, lane in enumerate(lanes)}
+        self.boxes = np.array([[*x.centre.min(axis=0) - _reach(x), *x.centre.max(axis=0) + _reach(x)] for x in lanes]).reshape(-1, 4)
+        self.starts = np.array([x.centre[0] for x in lanes]).reshape(-1, 2)
+        self.start_heading = np.array([x.heading[0] for x in lanes])
+        self.names_successors = any(x.successors for x in lanes)
+        self.names_neighbours = any(x.right_id for x in lanes)
+        self._right: dict[int, int | None] = {}
+        self._junction: dict[int, bool] = {}
+        self._nexts: dict[int, list[int]] = {}
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """The LANES columns that this map does not state and geometry has to."""
+        junctions = () if all(x.in_junction is not None for x in self.lanes) else ("LANES.in_junction",)
+        return (*(() if self.names_neighbours else ("LANES.lane_index",)), *junctions)
+
+    def nexts(self, lane: int) -> list[int]:
+        """The lanes that follow a lane, the straightest first."""
+        if lane not in self._nexts:
+            self._nexts[lane] = self._follow(lane)
+        return self._nexts[lane]
+
+    def _follow(self, lane: int) -> list[int]:
+        at = self.lanes[lane]
+        turn = np.abs(wrap(self.start_heading - at.heading[-1]))
+        if self.names_successors:
+            found = [self.index[name] for name in at.successors if name in self.index]
+        else:
+            near = np.linalg.norm(self.starts - at.centre[-1], axis=1) <= JOIN_M
+            found = [int(k) for k in np.flatnonzero(near & (turn <= JOIN_TURN_RAD)) if k != lane]
+        return sorted(found, key=lambda k: (float(turn[k]), k))
+
+    def lane_index(self, lane: int) -> int:
+        """How many lanes of the same direction lie to the right of a lane."""
+        seen = [lane]
+        while (right := self._right_of(seen[-1])) is not None and right not in seen and len(seen) < 20:
+            seen.append(right)
+        return len(seen) - 1
+
+    def _right_of(self, lane: int) -> int | None:
+        if lane not in self._right:
+            named = self.lanes[lane].right_id
+            self._right[lane] = (self.index.get(named) if named else None) if self.names_neighbours else self._beside(lane)
+        return self._right[lane]
+
+    def _beside(self, lane: int) -> int | None:
+        """The lane of the same direction that holds the point a metre off the right edge of a lane's middle."""
+        at = self.lanes[lane]
+        middle = len(at.centre) // 2
+        turn = at.heading[min(middle, len(at.heading) - 1)]
+        point = at.centre[middle] + (at.right_m[middle] + 1.0) * np.array([np.sin(turn), -np.cos(turn)])
+        for k in self.around(point, point):
+            placed = place(self.lanes[k].centre, point[None])
+            if k != lane and placed.beside[0] and self.holds(k, placed)[0] and abs(wrap(placed.heading - turn)[0]) < JOIN_TURN_RAD / 2:
+                return k
+        return None
+
+    def holds(self, lane: int, placed: Placed) -> NDArray[np.bool_]:
+        """Whether placed points lie between a lane's edges."""
+        at = self.lanes[lane]
+        left, right = (np.interp(placed.s_m, at.s_m, side) for side in (at.left_m, at.right_m))
+        return np.asarray(placed.beside & (placed.d_m <= left) & (placed.d_m >= -right))
+
+    def around(self, low: Array, high: Array) -> list[int]:
+        """The lanes whose boxes meet a box."""
+        meets = (self.boxes[:, :2] <= high).all(axis=1) & (self.boxes[:, 2:] >= low).all(axis=1)
+        return [int(k) for k in np.flatnonzero(meets)]
+
+    def in_junction(self, lane: int) -> bool:
+        """What the map says; where it says nothing, whether another lane's centre line crosses this one's at more than 20 degrees."""
+        said = self.lanes[lane].in_junction
+        if said is None and lane not in self._junction:
+            self._junction[lane] = self._crossed(lane)
+        return self._junction[lane] if said is None else said
+
+    def _crossed(self, lane: int) -> bool:
+        at = self.lanes[lane]
+        others = (k for k in self.around(at.centre.min(axis=0), at.centre.max(axis=0)) if k != lane)
+        return any(_crosses(at, self.lanes[k]) for k in others)
+
+
+def _reach(lane: Lane) -> float:
+    return float(max(lane.left_m.max(), lane.right_m.max()))
+
+
+def _crosses(one: Lane, other: Lane) -> bool:
+    """Whether two centre lines cut each other, away from their ends, at more than 20 degrees."""
+    a, b = one.centre[:-1, None], other.centre[None, :-1]
+    u, v = np.diff(one.centre, axis=0)[:, None], np.diff(other.centre, axis=0)[None]
+    cross = u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        s = ((b - a)[..., 0] * v[..., 1] - (b - a)[..., 1] * v[..., 0]) / cross
+        t = ((b - a)[..., 0] * u[..., 1] - (b - a)[..., 1] * u[..., 0]) / cross
+    cut = (
+        (s >= 0)
+        & (s <= 1)
+        & (t >= 0)
+        & (t <= 1)
+        & (np.abs(np.sin(wrap(one.heading[:, None] - other.heading[None]))) > np.sin(CROSSING_RAD))
+    )
+    pieces = np.argwhere(cut)
+    return any(1.0 < one.s_m[i] + s[i, k] * (one.s_m[i + 1] - one.s_m[i]) < one.length_m - 1.0 for i, k in pieces)
