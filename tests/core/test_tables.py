@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pyarrow as pa
 import pytest
 
@@ -54,3 +57,14 @@ def test_a_foreign_parquet_file_is_refused(tmp_path):
 
 def test_a_missing_table_is_empty_with_its_schema(tmp_path):
     assert read_table(open_store(tmp_path), "EVENTS").schema.names == SCHEMAS["EVENTS"].names
+
+
+def test_reading_a_part_leaves_no_threads_behind(tmp_path):
+    """Arrow's threads that outlive a read can abort the interpreter at its end: `terminate called without an active exception`."""
+    key = write_table(open_store(tmp_path), "LIGHTS", rows_table("LIGHTS", [LIGHT]), batch_id="b", part="d")
+    code = (
+        "import os, sys\nfrom flywheel.store import open_store\nfrom flywheel.tables import read_part\n"
+        "threads = lambda: len(os.listdir('/proc/self/task'))\nbefore = threads()\n"
+        f"read_part(open_store(sys.argv[1]), {key!r}, columns=['t_ns'])\nsys.exit(threads() - before)"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)]).returncode == 0
