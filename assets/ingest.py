@@ -8,6 +8,7 @@ from assets.partitions import landing_batches
 from assets.report import Metadata, image_grid, markdown_table, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.tables import list_parts, read_table
+from flywheel.video import COLUMNS, attempts
 
 OWNERS = ["team:data-engineering"]
 TABLES = {
@@ -65,9 +66,9 @@ def ingest_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iter
 
 def _frame_grid(flywheel: Flywheel, batch: str) -> dg.MarkdownMetadataValue:
     store = flywheel.store()
-    rows = read_table(store, "FRAMES", batch_id=batch, columns=["kind", "media_sha256", "ext"]).to_pylist()
-    images = [(row["media_sha256"], row["ext"]) for row in rows if row["kind"] == "rgb"]
-    return image_grid(store, images[:: max(1, len(images) // 8)][:8])
+    rows = [row for row in read_table(store, "FRAMES", batch_id=batch, columns=list(COLUMNS)).to_pylist() if row["kind"] == "rgb"]
+    shown = attempts(store, rows[:: max(1, len(rows) // 8)][:8])
+    return image_grid(store, [picture.data for _, picture in shown if not isinstance(picture, str)])
 
 
 @dg.asset_check(asset="drives", description="No drive of the batch had to be quarantined.")

@@ -60,13 +60,15 @@ def picture(png_or_jpeg: bytes, *, mime: str = "image/png") -> dg.MarkdownMetada
     return dg.MetadataValue.md(f"![picture](data:{mime};base64,{base64.b64encode(png_or_jpeg).decode()})")
 
 
-def image_grid(store: Store, media: Sequence[tuple[str, str]], *, columns: int = 4, width_px: int = 200) -> dg.MarkdownMetadataValue:
-    """A contact sheet of (sha256, ext) media as one small JPEG."""
+def image_grid(
+    store: Store, media: Sequence[tuple[str, str] | bytes], *, columns: int = 4, width_px: int = 200
+) -> dg.MarkdownMetadataValue:
+    """A contact sheet of media, (sha256, ext) in the store or encoded images, as one small JPEG."""
     from PIL import Image
 
     tiles = []
-    for sha256, ext in media:
-        image = Image.open(io.BytesIO(store.get(media_key(sha256, ext)))).convert("RGB")
+    for item in media:
+        image = Image.open(io.BytesIO(item if isinstance(item, bytes) else store.get(media_key(*item)))).convert("RGB")
         tiles.append(np.asarray(image.resize((width_px, round(image.height * width_px / image.width)))))
     if not tiles:
         return dg.MetadataValue.md("_no images_")

@@ -5,7 +5,7 @@ found by its pts through the file's index, with range reads). Its picture is a l
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple, cast
 
 from flywheel.errors import BadData, require
@@ -53,13 +53,40 @@ def frames(store: Store, rows: Iterable[Row], *, keep: bool = False) -> Iterator
             yield row, Still(put_media(store, data, "png") if keep else sha256_hex(data), "png", data)
 
 
-def chosen(store: Store, rows: list[Row], *, keep: bool = False) -> list[dict[str, Any]]:
-    """The rows in their order, with every video frame turned into the image it shows (media_sha256, ext)."""
-    shown = {id(row): still for row, still in frames(store, [row for row in rows if is_video(row)], keep=keep)}
+def attempts(store: Store, rows: Iterable[Row], *, keep: bool = False) -> Iterator[tuple[Row, Still | str]]:
+    """As `frames`, but a row whose picture cannot be had comes with the reason, and the others go on."""
+    videos: dict[str, dict[int, Row]] = {}
+    for row in rows:
+        videos.setdefault(row["media_sha256"], {})[id(row)] = row
+    for left in videos.values():
+        try:
+            for row, found in frames(store, list(left.values()), keep=keep):
+                del left[id(row)]
+                yield row, found
+        except (BadData, KeyError):
+            yield from ((row, _attempt(store, row, keep=keep)) for row in left.values())
+
+
+def _attempt(store: Store, row: Row, *, keep: bool) -> Still | str:
+    try:
+        return still(store, row, keep=keep)
+    except (BadData, KeyError) as err:
+        return str(err.args[0])
+
+
+def pictured(store: Store, rows: Sequence[Row], *, keep: bool = False) -> tuple[list[Row], list[tuple[Row, str]]]:
+    """The rows in their order, those of a video turned into rows of the image they show; and the rows without one, with the reason."""
+    found = {id(row): shown for row, shown in attempts(store, [row for row in rows if is_video(row)], keep=keep)}
     blank = dict.fromkeys(("video_offset", "video_bytes", "video_pts", "keyframe"))
-    return [
-        {**row, **(blank | {"media_sha256": shown[id(row)].sha256, "ext": shown[id(row)].ext} if id(row) in shown else {})} for row in rows
-    ]
+    made: list[Row] = []
+    lost: list[tuple[Row, str]] = []
+    for row in rows:
+        shown = found.get(id(row))
+        if isinstance(shown, str):
+            lost.append((row, shown))
+        else:
+            made.append({**row, **blank, "media_sha256": shown.sha256, "ext": shown.ext} if shown else row)
+    return made, lost
 
 
 def _decoded(store: Store, key: str, ext: str, rows: list[Row]) -> Iterator[tuple[Row, Any]]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from flywheel.store import Store
 from flywheel.types import CONDITIONS, Record
+from flywheel.video import is_video, pictured
 
 Row = dict[str, Any]
 OFFSETS_NS = (0, -1_000_000_000, 1_000_000_000, -2_000_000_000, 2_000_000_000)
@@ -67,12 +69,33 @@ def _nearest(frames: list[Row], times_ns: np.ndarray[Any, np.dtype[np.int64]], t
 def event_frames(event: Row, frames: list[Row], *, count: int) -> list[KeyFrame]:
     """Up to `count` distinct frames of an event, the one nearest its peak first; none if the camera was silent then."""
     times_ns = np.array([row["t_ns"] for row in frames], np.int64)
-    found: dict[str, KeyFrame] = {}
+    found: dict[tuple[str, int | None], KeyFrame] = {}
     for offset_ns in OFFSETS_NS:
         frame = _nearest(frames, times_ns, event["t_peak_ns"] + offset_ns)
-        if frame is not None and frame["media_sha256"] not in found and len(found) < count:
-            found[frame["media_sha256"]] = _key_frame(event, frame, rank=len(found))
+        if frame is not None and (image := _image(frame)) not in found and len(found) < count:
+            found[image] = _key_frame(event, frame, rank=len(found))
     return list(found.values())
+
+
+def _image(frame: Row) -> tuple[str, int | None]:
+    """What tells two images apart: their hash, or the hash of their video and their place in it."""
+    return frame["media_sha256"], frame.get("video_offset")
+
+
+def with_pictures(store: Store, found: list[KeyFrame], frames: dict[str, list[Row]], *, keep: bool) -> tuple[list[KeyFrame], list[str]]:
+    """The key frames, those of a video with the still image they show as their parent (stored if `keep`); and notes on those left out."""
+    videos = {(drive, row["t_ns"], row["camera"]): row for drive, rows in frames.items() for row in rows if is_video(row)}
+    wanted = {place: videos[place] for frame in found if (place := (frame.drive_id, frame.t_ns, frame.camera)) in videos}
+    made, lost = pictured(store, list(wanted.values()), keep=keep)
+    stills = {(row["drive_id"], row["t_ns"], row["camera"]): row for row in made}
+    kept = []
+    for frame in found:
+        place = (frame.drive_id, frame.t_ns, frame.camera)
+        if place in stills:
+            kept.append(frame.model_copy(update={"parent_sha256": stills[place]["media_sha256"], "parent_ext": stills[place]["ext"]}))
+        elif place not in wanted:
+            kept.append(frame)
+    return kept, [f"a frame of drive {row['drive_id']} was left out: {reason}" for row, reason in lost]
 
 
 def _key_frame(event: Row, frame: Row, *, rank: int) -> KeyFrame:

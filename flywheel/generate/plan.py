@@ -12,7 +12,16 @@ from pydantic import ValidationError
 
 from flywheel.errors import BadSchema, NotEvaluable
 from flywheel.generate.cells import Cell, Ledger, choose
-from flywheel.generate.frames import OFFSETS_NS, REFERENCE, REFERENCE_FRAMES, KeyFrame, event_frames, front_frames, reference_frames
+from flywheel.generate.frames import (
+    OFFSETS_NS,
+    REFERENCE,
+    REFERENCE_FRAMES,
+    KeyFrame,
+    event_frames,
+    front_frames,
+    reference_frames,
+    with_pictures,
+)
 from flywheel.generate.prompts import NEGATIVE_PROMPT, prompt_for
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.generate.request import VariationRequest, request_for
@@ -20,6 +29,7 @@ from flywheel.store import Store
 from flywheel.tables import list_parts, read_table
 from flywheel.types import CONDITIONS, Condition, Record, canonical_json
 from flywheel.verdicts import REJECT, current
+from flywheel.video import COLUMNS as VIDEO_COLUMNS
 
 Row = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -58,7 +68,14 @@ def plan_batch(
         _warn_other_generator(held, generator)
         return held
     plan = _new_plan(
-        store, batch_id, number=held.number + 1 if held else 1, generator=generator, budget=budget, per_event=per_event, targets=targets
+        store,
+        batch_id,
+        number=held.number + 1 if held else 1,
+        generator=generator,
+        budget=budget,
+        per_event=per_event,
+        targets=targets,
+        keep=pin,
     )
     if held is not None and _same_content(plan, held):
         return held
@@ -101,9 +118,17 @@ def _warn_other_generator(held: Plan, generator: GeneratorInfo) -> None:
 
 
 def _new_plan(
-    store: Store, batch_id: str, *, number: int, generator: GeneratorInfo, budget: int, per_event: int, targets: Sequence[Condition]
+    store: Store,
+    batch_id: str,
+    *,
+    number: int,
+    generator: GeneratorInfo,
+    budget: int,
+    per_event: int,
+    targets: Sequence[Condition],
+    keep: bool,
 ) -> Plan:
-    frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / max(per_event, 1)))
+    frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / max(per_event, 1)), keep=keep)
     variations = _rows(store, "VARIATIONS", *VARIATION_COLUMNS)
     ledger = Ledger(
         events=_rows(store, "EVENTS", "scenario", "condition", "level"),
@@ -143,11 +168,11 @@ def _standing(store: Store, variations: list[Row]) -> list[Row]:
     return [row for row in variations if row["status"] == "done" and row["variation_id"] not in rejected]
 
 
-def _key_frames(store: Store, batch_id: str, *, wanted: int) -> tuple[list[KeyFrame], list[str]]:
+def _key_frames(store: Store, batch_id: str, *, wanted: int, keep: bool) -> tuple[list[KeyFrame], list[str]]:
     """About `wanted` key frames of the batch's events, or reference frames when no event has one; and notes about it."""
     if not list_parts(store, "EXPOSURE", batch_id=batch_id) and not list_parts(store, "EVENTS", batch_id=batch_id):
         raise NotEvaluable(f"batch {batch_id} has not been mined (no EVENTS or EXPOSURE). Run: flywheel mine")
-    frames = front_frames(_rows(store, "FRAMES", "drive_id", "t_ns", "camera", "kind", "media_sha256", "ext", batch_id=batch_id))
+    frames = front_frames(_rows(store, "FRAMES", "drive_id", *VIDEO_COLUMNS, batch_id=batch_id))
     if not frames:
         return [], ["no drive of this batch has camera frames: nothing to vary"]
     events = sorted(read_table(store, "EVENTS", batch_id=batch_id).to_pylist(), key=lambda e: str(e["event_id"]))
@@ -157,10 +182,13 @@ def _key_frames(store: Store, batch_id: str, *, wanted: int) -> tuple[list[KeyFr
     shown = {frame.event_id for frame in found}
     notes = [f"{len(events) - len(shown)} of {len(events)} events have no camera frame near their peak"] if len(shown) < len(events) else []
     if found:
-        return found, notes
+        found, lost = with_pictures(store, found, frames, keep=keep)
+        return found, [*notes, *lost]
     notes.append(f"no event to vary: evenly spaced frames stand in as scenario '{REFERENCE}'")
     each = min(math.ceil(wanted / len(frames)), REFERENCE_FRAMES)
-    return reference_frames(frames, conditions=_drive_conditions(store, batch_id), groups=_groups(store, batch_id), count=each), notes
+    found = reference_frames(frames, conditions=_drive_conditions(store, batch_id), groups=_groups(store, batch_id), count=each)
+    found, lost = with_pictures(store, found, frames, keep=keep)
+    return found, [*notes, *lost]
 
 
 def _groups(store: Store, batch_id: str) -> dict[str, str]:

@@ -7,7 +7,8 @@ from flywheel.mine.catalogue import Scenario
 from flywheel.mine.hits import Hit
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Ints
-from flywheel.store import Store, media_key
+from flywheel.store import Store
+from flywheel.video import attempts
 
 DARK_LUMA = 50.0
 LOOKS = 5
@@ -52,7 +53,7 @@ def condition_by_luma(store: Store, drive: Drive) -> str | None:
         return None
     cv2 = require("cv2", extra="ingest")
     chosen = [frames[i] for i in sorted({round(x) for x in np.linspace(0, len(frames) - 1, LOOKS)})]
-    raw = [np.frombuffer(store.get(media_key(row["media_sha256"], row["ext"])), np.uint8) for row in chosen]
+    raw = [np.frombuffer(shown.data, np.uint8) for _, shown in attempts(store, chosen) if not isinstance(shown, str)]
     grey = [image for image in (cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) for data in raw) if image is not None]
     if not grey:
         return None

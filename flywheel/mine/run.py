@@ -18,6 +18,7 @@ from flywheel.mine.signals import CONDITION_NAMES
 from flywheel.store import Store
 from flywheel.tables import SCHEMAS, read_table, rows_table, table_key, write_table
 from flywheel.types import Record, short_id
+from flywheel.video import COLUMNS as VIDEO_COLUMNS
 
 Row = dict[str, Any]
 BAD_DRIVE = (FlywheelError, pa.ArrowException, ValueError, ArithmeticError, LookupError)
@@ -99,7 +100,7 @@ def load_drive(store: Store, batch_id: str, row: Row) -> DriveTables:
     """The tables of one drive; a table without a part is empty."""
     columns = {
         "LIGHTS": ["t_ns", "state", "stop_line_m"],
-        "FRAMES": ["t_ns", "camera", "kind", "media_sha256", "ext"],
+        "FRAMES": list(VIDEO_COLUMNS),
         "SIGNALS": [name for name in SCHEMAS["SIGNALS"].names if name not in ("drive_id", "steering_rad", "brake", "throttle", "lon_deg")],
         "TRACKS": ["t_ns", "track_id", "cls", "x_m", "y_m", "heading_rad", "length_m", "width_m", "vx_mps", "vy_mps"],
         "LANES": ["t_ns", "lane_index", "offset_m", "width_m", "in_junction", "junction_m"],

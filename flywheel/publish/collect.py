@@ -19,6 +19,7 @@ from flywheel.store import Store, media_key
 from flywheel.tables import SCHEMAS, read_part, read_table, table_key
 from flywheel.types import sha256_hex, short_id
 from flywheel.verdicts import accepted_ids
+from flywheel.video import pictured
 
 UNKNOWN = "unknown"
 Sizes = dict[str, tuple[int, int]]
@@ -42,11 +43,12 @@ def collect(store: Store, recipe: Recipe, *, known: Mapping[str, tuple[int, int]
     found = Collected([], [], [])
     for drive in tqdm(drives, desc="collect samples", unit="drive", disable=None):
         drive_id = drive["drive_id"]
+        frames = _frames(store, drive, shown_t_ns={row["t_ns"] for row in variations[drive_id]})
         picks = pick_drive(
-            recipe, frames=_frames(store, drive), events=events[drive_id], variations=variations[drive_id],
+            recipe, frames=frames, events=events[drive_id], variations=variations[drive_id],
             condition=conditions.get(drive_id, UNKNOWN),
         )  # fmt: skip
-        rows, refused = _drive_rows(store, recipe, drive, picks, dict(known or {}))
+        rows, refused = _drive_rows(store, recipe, drive, _with_pictures(store, picks), dict(known or {}))
         found.rows.extend(rows)
         found.refused.extend(refused)
         if rows:
@@ -84,10 +86,23 @@ def _part(store: Store, name: str, drive: Mapping[str, Any]) -> pa.Table:
         return SCHEMAS[name].empty_table()
 
 
-def _frames(store: Store, drive: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _frames(store: Store, drive: Mapping[str, Any], *, shown_t_ns: set[int]) -> list[Mapping[str, Any]]:
+    """The rgb frames; those of a video that a variation may have been made from are turned into the still image it names as its parent."""
     table = _part(store, "FRAMES", drive)
     rows: list[dict[str, Any]] = table.filter(pc.equal(table["kind"], "rgb")).to_pylist()
-    return rows
+    made, lost = pictured(store, [row for row in rows if row["t_ns"] in shown_t_ns], keep=True)
+    return [row for row in rows if row["t_ns"] not in shown_t_ns] + made + [row for row, _ in lost]
+
+
+def _with_pictures(store: Store, found: DrivePicks) -> DrivePicks:
+    """The picks, those of a video with the still image they show (stored); one that cannot be decoded is refused."""
+    frames = list({id(pick.frame): pick.frame for pick in found.picks}.values())
+    made, lost = pictured(store, frames, keep=True)
+    without = {id(row) for row, _ in lost}
+    shown = dict(zip((id(frame) for frame in frames if id(frame) not in without), made, strict=True))
+    picks = [pick._replace(frame=shown[id(pick.frame)]) for pick in found.picks if id(pick.frame) in shown]
+    refused = [*found.refused, *(Refused(subject=row["media_sha256"], reason=f"at {row['t_ns']} ns: {why}") for row, why in lost)]
+    return DrivePicks(picks, found.children, refused)
 
 
 def _drive_rows(

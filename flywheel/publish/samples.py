@@ -26,7 +26,8 @@ class Pick(NamedTuple):
     @property
     def key(self) -> tuple[str, str]:
         """A frame stands once under a scenario, however many of its events it shows."""
-        return self.frame["media_sha256"], self.scenario
+        place = self.frame.get("video_offset")
+        return self.frame["media_sha256"] if place is None else f"{self.frame['media_sha256']}@{place}", self.scenario
 
 
 class Child(NamedTuple):
