@@ -1,8 +1,10 @@
 """What an image's first bytes say, without decoding it; and one cheap look at its pixels."""
 
 import struct
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
 from flywheel.types import Record
@@ -13,7 +15,7 @@ JPEG_MAGIC = b"\xff\xd8\xff"
 # SOF0..SOF15 carry the size; C4, C8 and CC are tables, not frames (ITU-T T.81, table B.1).
 START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-BLACK_MEAN, BLACK_SPREAD = 2.0, 2.0
+SMALL, THUMB = (320, 180), (64, 36)
 
 
 class ImageInfo(Record):
@@ -55,11 +57,28 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
     raise BadData("JPEG without a frame header: the image is cut off or damaged")
 
 
-def is_black(data: bytes) -> bool:
-    """Whether an image shows nothing at all, from an eighth-size decode; BadData if it cannot be decoded."""
+class Look(NamedTuple):
+    """What one small decode shows: mean and spread of the grey levels, sharpness, and a thumbnail of THUMB grey cells."""
+
+    mean: float
+    spread: float
+    sharpness: float
+    thumb: NDArray[np.uint8]
+
+
+def look(data: bytes) -> Look:
+    """A small grey decode of an image; BadData if it cannot be decoded.
+
+    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., ICPR 2000) over the variance of the grey levels at 320 x 180 pixels:
+    the share of fine detail, whatever the contrast and the exposure.
+    """
     cv2 = require("cv2", extra="ingest")
-    image_info(data)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    width = image_info(data).width_px
+    reduced = {1: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4}
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), reduced[4 if width >= 4 * SMALL[0] else 2 if width >= 2 * SMALL[0] else 1])
     if pixels is None:
         raise BadData("the image's header is whole but its pixels cannot be decoded")
-    return bool(pixels.mean() < BLACK_MEAN and pixels.std() < BLACK_SPREAD)
+    small = cv2.resize(pixels, SMALL, interpolation=cv2.INTER_AREA)
+    detail = float(cv2.Laplacian(small, cv2.CV_32F).var())
+    thumb = np.asarray(cv2.resize(small, THUMB, interpolation=cv2.INTER_AREA), np.uint8)
+    return Look(mean=float(small.mean()), spread=float(small.std()), sharpness=detail / (float(small.var()) + 1), thumb=thumb)

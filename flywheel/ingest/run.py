@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from tqdm import tqdm
 from flywheel.errors import BadTransport, MissingExtra
 from flywheel.ingest.drive import Blob, Log
 from flywheel.ingest.formats import Format, detect
+from flywheel.ingest.gates_twins import Twins
 from flywheel.ingest.landed import read_manifest
 from flywheel.ingest.quarantine import Quarantined, quarantine, release
 from flywheel.ingest.spool import Spool
@@ -130,7 +132,12 @@ class _Run:
         self.met.add(log.drive_id)
         if log.drive_id in self.there:
             return Skipped(drive_id=log.drive_id)
-        return ingest_log(self.store, log, kind, policy=self.policy, tombstones=self.tombstones)
+        return ingest_log(self.store, log, kind, policy=self.policy, tombstones=self.tombstones, twins=self.twins)
+
+    @cached_property
+    def twins(self) -> Twins:
+        """The fingerprints of all drives there are."""
+        return known_twins(self.store)
 
 
 def _drop_orphans(store: Store, *, batch_id: str, drive_id: str) -> None:
@@ -139,15 +146,27 @@ def _drop_orphans(store: Store, *, batch_id: str, drive_id: str) -> None:
         store.delete(table_key(name, batch_id=batch_id, part=drive_id))
 
 
-def ingest_log(store: Store, log: Log, kind: Format, *, policy: TrimPolicy | None, tombstones: Tombstones) -> Ingested | Quarantined:
-    """The drive now committed, or why its log is in quarantine."""
+def known_twins(store: Store) -> Twins:
+    """The fingerprints of the store's drives."""
+    twins = Twins()
+    with ThreadPoolExecutor(MEDIA_THREADS) as pool:
+        for part in pool.map(lambda key: read_part(store, key, columns=["drive_id", "fingerprint"]), list_parts(store, "DRIVES")):
+            for row in part.to_pylist():
+                twins.add(row["drive_id"], row["fingerprint"] or ())
+    return twins
+
+
+def ingest_log(
+    store: Store, log: Log, kind: Format, *, policy: TrimPolicy | None, tombstones: Tombstones, twins: Twins
+) -> Ingested | Quarantined:
+    """The drive now committed (and known to `twins`), or why its log is in quarantine."""
     with tempfile.TemporaryDirectory(prefix="flywheel-ingest-") as folder:
         spool = Spool(Path(folder), drive_id=log.drive_id)
         try:
             tombstones.refuse(log.source_sha256, log.part, drive_id=log.drive_id)
             items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
             spool.fill(items)
-            findings = spool.finish()
+            findings = spool.finish(twins)
         except (BadTransport, MissingExtra, OSError):
             raise
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
@@ -156,6 +175,7 @@ def ingest_log(store: Store, log: Log, kind: Format, *, policy: TrimPolicy | Non
             spool.close()
         commit(store, log, kind, spool, {"policy_sha256": policy.digest if policy else None, "trimmed_m": trimmed_m})
     release(store, batch_id=log.batch_id, name=log.name)
+    twins.add(log.drive_id, spool.fingerprint)
     return Ingested(drive_id=log.drive_id, warnings=tuple(Noticed(name=log.name, gate=f.gate, message=f.message) for f in findings))
 
 
@@ -204,6 +224,8 @@ def drive_row(spool: Spool, log: Log, *, source_format: str) -> dict[str, object
         **facts.model_dump(exclude={"derived"}), "derived": list(facts.derived), "root_group": facts.root_group,
         "drive_id": log.drive_id, "batch_id": log.batch_id, "source_format": source_format, "source_name": log.name,
         "source_sha256": log.source_sha256, "t0_ns": tally.t0_ns, "t1_ns": tally.t1_ns,
+        "clock_offset_ns": spool.clock.offset_ns, "fingerprint": spool.fingerprint,
+        "clock_error_ns": spool.clock.error_ns if facts.clock_error_ns is None else facts.clock_error_ns,
         "duration_s": tally.seconds, "distance_m": tally.driven.total_m, "signals": sorted(tally.measured),
         "signal_rows": tally.rows["SIGNALS"], "track_rows": tally.rows["TRACKS"], "tracks": len(tally.track_ids),
         "frames": tally.rows["FRAMES"], "lane_rows": tally.rows["LANES"], "light_rows": tally.rows["LIGHTS"],

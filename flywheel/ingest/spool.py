@@ -1,13 +1,16 @@
 """One drive on its way into the store: items are counted, judged and written to local parts before anything reaches the store."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.clocks import Clocks
+from flywheel.ingest.clocks import Clock, Clocks, clock_of, overlap_gate
 from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows
+from flywheel.ingest.gates_drive import judge_parts
+from flywheel.ingest.gates_parts import speeds_at
+from flywheel.ingest.gates_twins import Twins
 from flywheel.ingest.pictures import Pictures
 from flywheel.ingest.quality import gate, ordered, refuse_errors
 from flywheel.ingest.tally import Tally
@@ -20,6 +23,7 @@ class Spool:
     def __init__(self, folder: Path, *, drive_id: str) -> None:
         self.folder, self.drive_id = folder, drive_id
         self.tally, self.clocks, self.pictures = Tally(), Clocks(), Pictures()
+        self.clock, self.fingerprint = Clock(None, None), list[str]()
         self.files: dict[str, Path] = {}
         self._writers: dict[str, PartWriter] = {}
         self._facts: list[DriveFacts] = []
@@ -47,14 +51,26 @@ class Spool:
                 case DriveFacts():
                     self._facts.append(item)
 
-    def finish(self) -> tuple[Finding, ...]:
-        """Every finding; BadData if one of them is an error. The parts are complete afterwards."""
-        findings = ordered([*self._findings, *self.pictures.findings(), *gate(self.tally, self.facts)])
+    def finish(self, twins: Twins | None = None) -> tuple[Finding, ...]:
+        """Every finding; BadData if one of them is an error. The parts are complete afterwards. `twins` knows the drives there are."""
+        self.close()
+        spans, facts = self.tally.spans, self.facts
+        sensors = self.clocks.rows((self.tally.t0_ns, self.tally.t1_ns) if spans else None)
+        judged = judge_parts(self.files)
+        self.clock, self.fingerprint = clock_of(sensors, judged.agreements), judged.fingerprint
+        findings = ordered([
+            *self._findings, *gate(self.tally, facts), *overlap_gate(spans), *judged.findings,
+            *self.clocks.findings(sensors, ego=spans.get("SIGNALS")), *self.pictures.findings(self._speeds()),
+            *(twins or Twins()).findings(self.drive_id, judged.fingerprint),
+        ])  # fmt: skip
         refuse_errors(findings)
-        self._write_rows("SENSORS", self.clocks.rows())
+        self._write_rows("SENSORS", sensors)
         self._write_rows("FINDINGS", [finding.model_dump() for finding in findings])
         self.close()
         return findings
+
+    def _speeds(self) -> Mapping[int, float]:
+        return speeds_at(self.files.get("SIGNALS"), self.pictures.moments())
 
     def close(self) -> None:
         """Ends the parts written so far."""

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flywheel.errors import BadData
-from flywheel.ingest.images import image_info, is_black
+from flywheel.ingest.images import image_info, look
 from flywheel.ingest.kinematics import central_difference, derivative
+from flywheel.ingest.pictures import is_black
 from flywheel.ingest.signals import Stream, lay_onto, nearest_rows, signals_table
 from tests.ingest.make_mcap import jpeg
 
@@ -57,7 +58,7 @@ def test_central_differences_do_not_reach_over_gaps() -> None:
 def test_image_headers_are_read_and_lies_refused() -> None:
     info = image_info(jpeg(1, width=40, height=24))
     assert (info.ext, info.width_px, info.height_px) == ("jpg", 40, 24)
-    assert is_black(jpeg(1)) is False
+    assert is_black(look(jpeg(1))) is False
     png = b"\x89PNG\r\n\x1a\n" + b"\x00\x00\x00\x0dIHDR" + (100_000).to_bytes(4, "big") * 2 + bytes(9)
     for data, words in ((png, "declares 100000 x 100000"), (png[:20], "IHDR"), (jpeg(1)[:30], "frame header"), (b"GIF89a", "neither")):
         with pytest.raises(BadData, match=words):

@@ -1,0 +1,68 @@
+"""All gates that read a drive's written parts again, and the fingerprint that comes from the same pass."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from flywheel.ingest import gates_frames, gates_tracks, gates_twins
+from flywheel.ingest.drive import Finding
+from flywheel.ingest.gates_motion import motion_gate
+from flywheel.ingest.gates_parts import Defect, Window, folded, rows_between, series, windows
+from flywheel.ingest.gates_sync import Agreement, agreements, combined, sync_findings
+from flywheel.tables import SCHEMAS
+
+AROUND_NS = 10**9
+
+
+class Judged(NamedTuple):
+    """What the parts say of a drive."""
+
+    findings: list[Finding]
+    agreements: list[Agreement]
+    fingerprint: list[str]
+
+
+def judge_parts(files: dict[str, Path]) -> Judged:
+    """Every gate over the parts SIGNALS, TRACKS and FRAMES, as far as they are there."""
+    signals = files.get("SIGNALS")
+    defects: list[Defect] = []
+    together: list[Agreement] = []
+    driven: list[str] = []
+    seen: list[str] = []
+    for window in _windows(signals, [name for name in SCHEMAS["SIGNALS"].names if name != "drive_id"]):
+        defects += motion_gate(window)
+        together += agreements(window.table)
+        driven = gates_twins.smallest([*driven, *gates_twins.pieces(window.table)])
+    for window in _windows(files.get("TRACKS"), gates_tracks.COLUMNS):
+        defects += gates_tracks.tracks_gate(window, _ego(signals, window, ["t_ns", "x_m", "y_m", "heading_rad"]))
+    for window in _windows(files.get("FRAMES"), gates_frames.COLUMNS):
+        defects += gates_frames.frozen_gate(window, _speeds(_ego(signals, window, ["t_ns", "speed_mps"])))
+        seen = gates_twins.smallest([*seen, *gates_twins.picture_digests(window.table)])
+    agreed = combined(together)
+    return Judged([*folded(defects), *sync_findings(agreed)], agreed, gates_twins.fingerprint(driven, seen))
+
+
+def _windows(file: Path | None, columns: list[str]) -> Iterator[Window]:
+    return windows(file, columns) if file else iter(())
+
+
+def _ego(signals: Path | None, window: Window, columns: list[str]) -> pa.Table | None:
+    """The ego signals around a window of another table."""
+    times = window.table["t_ns"]
+    return rows_between(signals, times[0].as_py() - AROUND_NS, times[-1].as_py() + AROUND_NS, columns)
+
+
+def _speeds(ego: pa.Table | None) -> gates_frames.SpeedAt:
+    """The mean absolute speed from one time to another; None where no sample lies between (or near)."""
+    speed = series(ego, "speed_mps") if ego is not None else None
+
+    def between(low_ns: int, high_ns: int) -> float | None:
+        if speed is None:
+            return None
+        low, high = np.searchsorted(speed.t_ns, [low_ns - AROUND_NS // 2, high_ns + AROUND_NS // 2])
+        return float(np.abs(speed.values[low:high]).mean()) if high > low else None
+
+    return between

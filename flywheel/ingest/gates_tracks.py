@@ -1,0 +1,103 @@
+"""Gates on other road users: tracks that leap, and velocities that their own positions deny. Pure functions of a window."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flywheel.ingest.gates_parts import Array, Defect, Times, Window, point_series
+from flywheel.ingest.tally import column
+
+Flags = NDArray[np.bool_]
+
+# Seen from the turning ego a standing object 100 m away can sweep by at 100 m/s: without poses only more than that is a leap.
+LEAP_MPS, LEAP_UNPOSED_MPS, LEAP_SLACK_M = 60.0, 200.0, 3.0
+MAX_POSE_GAP_NS = 500_000_000
+# Over half a second the noise of a measured position counts little.
+MIN_MOVING, MOVING_MPS, APART_MPS, APART_NS = 40, 4.0, 3.0, 500_000_000
+COLUMNS = ["t_ns", "track_id", "x_m", "y_m", "vx_mps", "vy_mps"]
+
+
+class Hops(NamedTuple):
+    """From one row of a track to its next: the later time, seconds between, metres moved in the world (N, 2), reported velocity there.
+
+    posed: whether the ego's pose was known at both ends; where not, positions are those in the ego frame.
+    """
+
+    t_ns: Times
+    step_s: Array
+    moved: Array
+    reported: Array
+    posed: Flags
+
+
+def tracks_gate(window: Window, ego: pa.Table | None) -> list[Defect]:
+    """All gates on one window of TRACKS; `ego` holds t_ns, x_m, y_m and heading_rad of SIGNALS around it."""
+    near, far = (hops_of(window.table, ego, least_ns=least_ns) for least_ns in (1, APART_NS))
+    return [*leaps(near, window.since_ns), *denied(far, window.since_ns)]
+
+
+def hops_of(tracks: pa.Table, ego: pa.Table | None, *, least_ns: int) -> Hops:
+    """From every row of every track to the first one at least least_ns later."""
+    times, ids = column(tracks, "t_ns").astype(np.int64), tracks["track_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.lexsort((times, ids))
+    times, ids = times[order], ids[order]
+    places, speeds = (np.stack([column(tracks, n)[order] for n in names], axis=1) for names in (("x_m", "y_m"), ("vx_mps", "vy_mps")))
+    places, speeds, posed = _in_world(times, places, speeds, ego)
+    before, after = _later(ids.astype(np.int64), times, least_ns)
+    return Hops(
+        t_ns=times[after], step_s=(times[after] - times[before]) / 1e9, moved=places[after] - places[before],
+        reported=(speeds[after] + speeds[before]) / 2, posed=posed[after] & posed[before],
+    )  # fmt: skip
+
+
+def _later(ids: Times, times: Times, least_ns: int) -> tuple[Times, Times]:
+    """Of rows sorted by (id, time): each row that has one of its track at least least_ns later, and the first such row."""
+    if not len(times):
+        return ids, ids
+    keys = ids * (int(times.max() - times.min()) + least_ns + 1) + (times - times.min())
+    after = np.searchsorted(keys, keys + least_ns)
+    before = np.flatnonzero(after < len(ids))
+    before = before[ids[after[before]] == ids[before]]
+    return before, after[before]
+
+
+def _in_world(times: Times, places: Array, speeds: Array, ego: pa.Table | None) -> tuple[Array, Array, Flags]:
+    """Places and velocities in the world where the ego's pose is known, and where that is."""
+    at, poses = point_series(ego, "x_m", "y_m", "heading_rad") if ego is not None else (np.empty(0, np.int64), np.empty((0, 3)))
+    if len(at) < 2:
+        return places, speeds, np.zeros(len(times), bool)
+    x, y, heading = (np.interp(times, at, values) for values in (poses[:, 0], poses[:, 1], np.unwrap(poses[:, 2])))
+    right = np.clip(np.searchsorted(at, times), 1, len(at) - 1)
+    posed = (times >= at[0]) & (times <= at[-1]) & (at[right] - at[right - 1] <= MAX_POSE_GAP_NS)
+    c, s = np.cos(heading), np.sin(heading)
+    turned = [np.stack([c * v[:, 0] - s * v[:, 1], s * v[:, 0] + c * v[:, 1]], axis=1) for v in (places, speeds)]
+    world = turned[0] + np.stack([x, y], axis=1)
+    return np.where(posed[:, None], world, places), np.where(posed[:, None], turned[1], speeds), posed
+
+
+def leaps(hops: Hops, since_ns: int) -> list[Defect]:
+    """Tracks that move faster than any road user from one row to the next."""
+    speed = np.maximum(np.linalg.norm(hops.moved, axis=1) - LEAP_SLACK_M, 0) / np.maximum(hops.step_s, 1e-3)
+    bad = np.flatnonzero((speed > np.where(hops.posed, LEAP_MPS, LEAP_UNPOSED_MPS)) & (hops.t_ns > since_ns))
+    if not len(bad):
+        return []
+    worst = bad[int(np.argmax(speed[bad]))]
+    what = f"a track leaps faster than {LEAP_MPS:g} m/s from one row to the next"
+    return [Defect("teleport", what, len(bad), float(speed[worst]), "m/s", int(hops.t_ns[worst]))]
+
+
+def denied(hops: Hops, since_ns: int) -> list[Defect]:
+    """Velocities that disagree with the positions for most hops of moving objects: another frame, another unit, or the ego's left in."""
+    told = hops.moved / np.maximum(hops.step_s, 1e-3)[:, None]
+    moving = hops.posed & (hops.t_ns > since_ns) & (hops.step_s < 1.5)
+    moving &= np.maximum(np.linalg.norm(told, axis=1), np.linalg.norm(hops.reported, axis=1)) > MOVING_MPS
+    moving &= np.linalg.norm(told, axis=1) < LEAP_MPS
+    if moving.sum() < MIN_MOVING:
+        return []
+    apart = np.linalg.norm((told - hops.reported)[moving], axis=1)
+    if float(np.median(apart)) < APART_MPS:
+        return []
+    what = "the velocities of moving tracks disagree with their positions for most of a minute"
+    return [Defect("track_velocity", what, 1, float(np.median(apart)), "m/s", int(hops.t_ns[moving][0]))]
