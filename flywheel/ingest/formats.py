@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest import av2_forecast, av2_sensor, comma2k19, mcap_log, multiview, pandaset, video_file
+from flywheel.ingest import av2_forecast, av2_sensor, comma2k19, csv_log, mcap_log, multiview, pandaset, video_file
 from flywheel.ingest.drive import Blob, Item, Log
 
 
@@ -46,6 +46,7 @@ FORMATS: tuple[Format, ...] = (
     Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
     Format("multiview", multiview.matches, multiview.read, multiview.media, multiview.parts, root=multiview.ROOT),
     Format("video", video_file.matches, video_file.read, video_file.media),
+    Format("csv", csv_log.matches, csv_log.read),
 )
 
 
