@@ -92,15 +92,7 @@ class KeptBuffer(Kept):
 
 
 DAMAGE = (
-    pickle.UnpicklingError,
-    RecursionError,
-    MemoryError,
-    EOFError,
-    AttributeError,
-    KeyError,
-    IndexError,
-    TypeError,
-    ValueError,
+    *(pickle.UnpicklingError, RecursionError, MemoryError, EOFError, AttributeError, KeyError, IndexError, TypeError, ValueError),
     OverflowError,
 )
 
