@@ -50,11 +50,21 @@ def ingest(root: Root, logs: Path | None = None, batch: Batch = None, as_json: J
     """Lands logs (when given) and ingests landing batches into tables."""
     from flywheel.ingest.land import land
     from flywheel.ingest.run import ingest_batch
+    from flywheel.ingest.table import COLUMNS, recordings
 
     store = open_store(root)
     wanted = [land(store, logs)] if logs else batches(store, batch)
-    columns = ("batch_id", "drives", "skipped", "quarantined", "recorded_s", "rows")
-    show.emit_rows([ingest_batch(store, name) for name in wanted], title="ingest", as_json=as_json, columns=columns)
+    reports = [(ingest_batch(store, name), recordings(store, name)) for name in wanted]
+    if as_json:
+        show.emit_json([report.model_dump(mode="json") | {"recordings": found} for report, found in reports])
+        return
+    for report, found in reports:
+        rows = [recording.model_dump(mode="json") | {"findings": recording.found} for recording in found]
+        show.emit_rows(rows, title=f"recordings of batch {report.batch_id}", as_json=False, columns=COLUMNS)
+    columns = ("batch_id", "drives", "skipped", "quarantined", "duplicates", "recorded_s", "rows")
+    counted = {"quarantined", "duplicates", "warnings"}
+    totals = [report.model_dump(mode="json") | {name: len(getattr(report, name)) for name in counted} for report, _ in reports]
+    show.emit_rows(totals, title="ingest", as_json=False, columns=columns)
 
 
 @command(app)

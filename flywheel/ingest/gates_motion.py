@@ -28,7 +28,8 @@ STEEPEST = (
     Steepest("yaw_rate_radps", 15.0, "rad/s2"),
     Steepest("heading_rad", 3.0, "rad/s"),
 )
-# Noise never lets these stand still exactly; the pairs do not while the ego moves.
+# Noise never lets these stand still exactly (unless all of them do from the start: a log without noise); the pairs do not while the ego
+# moves.
 NOISY = ("imu_ax_mps2", "imu_ay_mps2", "imu_az_mps2", "imu_yaw_rate_radps")
 PLACES = (("x_m", "y_m"), ("lat_deg", "lon_deg"))
 
@@ -122,7 +123,8 @@ def runs(values: Array) -> list[tuple[int, int]]:
 def stuck_places(window: Window) -> list[Defect]:
     """IMU axes that repeat one value exactly, and positions that stay while the ego moves, for STUCK_S and longer."""
     found = []
-    for names in (*((name,) for name in NOISY), *PLACES):
+    noisy = any(len(set(series(window.table, name).values.tolist())) > 1 for name in NOISY)
+    for names in (*((name,) for name in NOISY if noisy), *PLACES):
         times, values = point_series(window.table, *names)
         held = [(a, b) for a, b in runs(values) if b - a + 1 >= STUCK_SAMPLES and (times[b] - times[a]) / 1e9 >= STUCK_S]
         moved = [(a, b) for a, b in held if times[b] > window.since_ns and _moves(window, int(times[a]), int(times[b]))]

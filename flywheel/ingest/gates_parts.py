@@ -53,7 +53,7 @@ class Defect(NamedTuple):
 def windows(file: Path, columns: list[str], *, window_ns: int = WINDOW_NS, shared_ns: int = SHARED_NS) -> Iterator[Window]:
     """A part's rows, sorted by t_ns, in windows that share their last seconds with the next one; no window has more than MAX_ROWS rows."""
     held, since_ns = pa.table({}), -(2**63)
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=columns):
+    for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False):
         held = pa.concat_tables([*([held] if len(held) else []), pa.Table.from_batches([batch])])
         times = column(held, "t_ns")
         while len(times) and (times[-1] - times[0] >= window_ns or len(times) > MAX_ROWS):
@@ -100,7 +100,18 @@ def rows_between(file: Path | None, low_ns: int, high_ns: int, columns: list[str
     """A part's rows from one time to another; None without such a part."""
     if file is None:
         return None
-    return pq.read_table(file, columns=columns, filters=[("t_ns", ">=", low_ns), ("t_ns", "<=", high_ns)])
+    source = pq.ParquetFile(file)
+    groups = [k for k in range(source.metadata.num_row_groups) if _group_meets(source.metadata.row_group(k), low_ns, high_ns)]
+    table = source.read_row_groups(groups, columns=columns, use_threads=False)
+    times = table["t_ns"].to_numpy()
+    low, high = np.searchsorted(times, low_ns), np.searchsorted(times, high_ns, side="right")
+    return table.slice(low, high - low)
+
+
+def _group_meets(group: pq.RowGroupMetaData, low_ns: int, high_ns: int) -> bool:
+    """Whether a row group may hold times of a span."""
+    said = next(group.column(k).statistics for k in range(group.num_columns) if group.column(k).path_in_schema == "t_ns")
+    return said is None or (said.min <= high_ns and said.max >= low_ns)
 
 
 def speeds_at(file: Path | None, moments: list[int], *, near_ns: int = 10**9) -> Mapping[int, float]:

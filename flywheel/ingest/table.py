@@ -1,0 +1,63 @@
+"""What became of every recording of a batch, read back from the store: the rows that `flywheel ingest` prints."""
+
+from collections import Counter, defaultdict
+
+from flywheel.ingest.drive import Finding
+from flywheel.ingest.quarantine import read_reason
+from flywheel.store import Store
+from flywheel.tables import read_table
+from flywheel.types import Record
+
+COUNTS = ("signal_rows", "tracks", "track_rows", "frames", "lane_rows", "light_rows")
+COLUMNS = ("name", "drive_id", "format", "seconds", *COUNTS, "messages", "findings")
+
+
+class Recording(Record):
+    """One drive of a batch; or a log in quarantine, with its reason and no drive_id. messages: the samples of all its sensors."""
+
+    name: str
+    drive_id: str | None = None
+    format: str | None = None
+    seconds: float = 0.0
+    signal_rows: int = 0
+    tracks: int = 0
+    track_rows: int = 0
+    frames: int = 0
+    lane_rows: int = 0
+    light_rows: int = 0
+    messages: int = 0
+    findings: tuple[Finding, ...] = ()
+    quarantined: str | None = None
+
+    @property
+    def found(self) -> str:
+        """How many findings of each gate, or why the log is in quarantine: for people."""
+        gates = Counter(finding.gate for finding in self.findings)
+        if self.quarantined is not None:
+            return f"quarantined: {self.quarantined}"
+        return ", ".join(f"{n} {gate}" for gate, n in sorted(gates.items())) or "none"
+
+
+def recordings(store: Store, batch_id: str) -> list[Recording]:
+    """Every drive of a batch, then every log of it in quarantine, each sorted by name."""
+    findings: dict[str, list[Finding]] = defaultdict(list)
+    for row in read_table(store, "FINDINGS", batch_id=batch_id).to_pylist():
+        findings[row.pop("drive_id")].append(Finding.model_validate(row))
+    messages: Counter[str] = Counter()
+    for row in read_table(store, "SENSORS", batch_id=batch_id, columns=["drive_id", "samples"]).to_pylist():
+        messages[row["drive_id"]] += row["samples"]
+    drives = [
+        Recording(
+            name=row["source_name"], drive_id=row["drive_id"], format=row["source_format"], seconds=round(row["duration_s"], 3),
+            messages=messages[row["drive_id"]], findings=tuple(findings[row["drive_id"]]), **{count: row[count] for count in COUNTS},
+        )
+        for row in read_table(store, "DRIVES", batch_id=batch_id).to_pylist()
+    ]  # fmt: skip
+    return sorted(drives, key=lambda drive: drive.name) + quarantined(store, batch_id)
+
+
+def quarantined(store: Store, batch_id: str) -> list[Recording]:
+    """The logs of a batch that are in quarantine."""
+    home, ending = f"quarantine/{batch_id}/", ".reason.json"
+    names = [key.removeprefix(home).removesuffix(ending) for key in store.list(home) if key.endswith(ending)]
+    return [Recording(name=name, quarantined=read_reason(store, batch_id=batch_id, name=name).reason) for name in names]
