@@ -113,3 +113,18 @@ def velocities(track: NDArray[np.int64], t_s: Array, places: Array, *, max_gap_s
     found = np.empty_like(places)
     found[order] = central_difference(apart, places[order], max_gap_s=max_gap_s)
     return found
+
+
+def without_jumps(t_s: Array, places: Array, *, half_window: int = 5, least_mps: float = 2.0) -> tuple[Array, Array]:
+    """(N, d) places whose impossible steps are replaced by the median step around them, and how far each replaced step was off (m).
+
+    A step is impossible if its velocity is more than least_mps off the median of half_window steps to either side.
+    """
+    spans = np.diff(t_s)[:, None]
+    pace = np.diff(places, axis=0) / spans
+    around = np.pad(pace, ((min(half_window, len(pace) - 1),) * 2, (0, 0)), mode="reflect")
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, len(around) - len(pace) + 1, axis=0), axis=-1)
+    off = np.linalg.norm(pace - usual, axis=1)
+    wrong = off > least_mps
+    steps = np.where(wrong[:, None], usual, pace) * spans
+    return np.concatenate([places[:1], places[0] + np.cumsum(steps, axis=0)]), np.asarray((off * spans[:, 0])[wrong])
