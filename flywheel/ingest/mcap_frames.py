@@ -1,124 +1,198 @@
-"""Camera topics of an MCAP to FRAMES rows: images are hashed and measured, never decoded into new bytes."""
+"""Camera topics of an MCAP to FRAMES rows and media: images and video packets are hashed and measured, never decoded into new bytes."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Blob, Finding
-from flywheel.ingest.images import ImageInfo, image_info
-from flywheel.ingest.mcap_read import Message, MetadataRecord, read_mcap
-from flywheel.ingest.mcap_topics import proto
+from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Picture, Rows
+from flywheel.ingest.images import image_info
+from flywheel.ingest.mcap_mounts import Mounts
+from flywheel.ingest.mcap_names import CALIBRATION, PICTURES, camera_of
+from flywheel.ingest.mcap_proto import foxglove_name, payloads_of, proto, stamp_ns
+from flywheel.ingest.mcap_read import Batch, Block, Channel, read_mcap
+from flywheel.ingest.packets import Segment, Segments, codec_named
 from flywheel.ingest.quality import check_camera, check_times
 from flywheel.tables import rows_table
 from flywheel.types import sha256_hex
 
-IMAGE_TOPIC = re.compile(r"/camera/([A-Za-z0-9_\-]{1,60})(?:/(depth|segmentation))?")
-CALIBRATION_TOPIC = re.compile(r"/camera/([A-Za-z0-9_\-]{1,60})/calibration")
-TRANSFORM_TOPICS = frozenset({"/tf", "/tf_static"})
 MAX_BAD_SHARE = 0.1
+# A segment's first packet need not be its earliest picture.
+REORDERED_NS = 10**9
+Row = dict[str, Any]
+
+
+@dataclass
+class Video:
+    """One video topic: its open segment, since when it is open, and the frame its camera is mounted in."""
+
+    topic: str
+    segments: Segments | None = None
+    open_ns: int | None = None
+    frame_id: str = ""
+
+    def take(self, t_ns: int, message: Any) -> Iterator[Segment]:
+        """Takes a packet; gives the segments that are finished by it."""
+        if self.segments is None:
+            self.segments = Segments(codec_named(message.format), name=self.topic)
+        self.frame_id, self.open_ns = message.frame_id, t_ns if self.open_ns is None else self.open_ns
+        self.segments.take(t_ns, message.data)
+        for segment in self.segments.closed():
+            self.open_ns = t_ns
+            yield segment
+
+    def close(self) -> Iterator[Segment]:
+        """The last segment."""
+        self.open_ns = None
+        if self.segments is not None:
+            self.segments.close()
+            yield from self.segments.closed()
 
 
 @dataclass
 class Cameras:
-    """What the camera topics of one log said, gathered message by message."""
+    """The sink of all camera topics. Pictures go out at once, rows when their window is whole and, of a video, their segment closed."""
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    named: Mapping[str, tuple[str, str]]
+    mounts: Mounts
     calibrations: dict[str, Any] = field(default_factory=dict)
-    mounts: dict[str, Any] = field(default_factory=dict)
-    first: dict[str, bytes] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    videos: dict[str, Video] = field(default_factory=dict)
+    last: dict[str, int] = field(default_factory=dict)
     bad: list[str] = field(default_factory=list)
+    taken: int = 0
+    loose: set[str] = field(default_factory=set)
 
-    def take(self, message: Message) -> bool:
-        """Keeps what a camera message says; False if the message is not one."""
-        if message.topic in TRANSFORM_TOPICS:
-            transform = proto(message, "FrameTransform")
-            if transform.parent_frame_id == "ego":
-                self.mounts[transform.child_frame_id] = transform
-        elif found := CALIBRATION_TOPIC.fullmatch(message.topic):
-            self.calibrations[found[1]] = proto(message, "CameraCalibration")
-        elif found := IMAGE_TOPIC.fullmatch(message.topic):
-            self._take_image(message, camera=found[1], kind=found[2] or "rgb")
-        else:
-            return False
-        return True
+    def take(self, batch: Batch) -> Iterator[Item]:
+        """Takes calibrations, images or packets of one topic."""
+        name, topic = foxglove_name(batch.channel) or "", batch.channel.topic
+        messages = [proto(topic, int(t), name, data) for t, data in zip(batch.t_ns, payloads_of(batch, name), strict=True)]
+        stamps = np.array([stamp_ns(message.timestamp) for message in messages], np.int64)
+        yield Beats(topic, batch.t_ns, stamps if stamps.all() else None)
+        if name == CALIBRATION:
+            self._calibrate(topic, messages[-1])
+            return
+        check_times(topic, np.r_[[self.last[topic]] if topic in self.last else [], batch.t_ns].astype(np.int64))
+        self.last[topic] = int(batch.t_ns[-1])
+        for t_ns, message in zip(batch.t_ns.tolist(), messages, strict=True):
+            self.taken += 1
+            if name == "CompressedVideo":
+                video = self.videos.setdefault(topic, Video(topic))
+                self.rows += [row for segment in video.take(t_ns, message) for row in self._of_segment(video, segment)]
+            else:
+                yield from self._image(topic, t_ns, message)
 
-    def _take_image(self, message: Message, *, camera: str, kind: str) -> None:
-        image = proto(message, "CompressedImage")
+    def learn(self, batch: Batch) -> None:
+        """Takes the first calibrations ahead of their time: they hold before they were first said."""
+        for t_ns, data in zip(batch.t_ns.tolist(), payloads_of(batch, CALIBRATION), strict=True):
+            self._calibrate(batch.channel.topic, proto(batch.channel.topic, t_ns, CALIBRATION, data))
+
+    def _calibrate(self, topic: str, calibration: Any) -> None:
+        """A calibration holds for the frame it names and for the camera its topic names."""
+        self.calibrations[f"frame {calibration.frame_id}"] = calibration
+        self.calibrations[f"camera {camera_of(topic)}"] = calibration
+
+    def _image(self, topic: str, t_ns: int, message: Any) -> Iterator[Item]:
+        camera, kind = self.named[topic]
         try:
-            info = image_info(image.data)
+            info = image_info(message.data)
         except BadData as err:
-            self.bad.append(f"{message.topic} at {message.t_ns} ns: {err}")
+            self.bad.append(f"{topic} at {t_ns} ns: {err}")
             return
         if kind == "rgb":
-            self.first.setdefault(camera, image.data)
-        said = {"t_ns": message.t_ns, "camera": camera, "kind": kind, "media_sha256": sha256_hex(image.data), "frame_id": image.frame_id}
+            yield Picture(camera, t_ns, message.data)
+        said = {"t_ns": t_ns, "camera": camera, "kind": kind, "media_sha256": sha256_hex(message.data), "frame_id": message.frame_id}
         self.rows.append(said | info.model_dump())
 
-    def table(self) -> pa.Table:
-        """FRAMES without drive_id."""
-        for camera, kind in sorted({(row["camera"], row["kind"]) for row in self.rows}):
-            times = [row["t_ns"] for row in self.rows if (row["camera"], row["kind"]) == (camera, kind)]
-            check_times(f"/camera/{camera} ({kind})", pa.array(times, pa.int64()).to_numpy())
-        rows = [{"drive_id": ""} | self._placed(dict(row)) for row in self.rows]
-        return rows_table("FRAMES", rows).drop_columns(["drive_id"])
+    def _of_segment(self, video: Video, segment: Segment) -> Iterator[Row]:
+        camera, kind = self.named[video.topic]
+        for row in segment.rows:
+            yield {"camera": camera, "kind": kind, "frame_id": video.frame_id, **row}
 
-    def _placed(self, row: dict[str, Any]) -> dict[str, Any]:
-        mount, calibration = self.mounts.get(row.pop("frame_id")), self.calibrations.get(row["camera"])
-        said = (_intrinsics(calibration, row) if calibration else {}) | (_extrinsics(mount) if mount else {})
+    def cut(self, until_ns: int | None) -> Iterator[Item]:
+        """FRAMES rows before a time, and before the first packet of any segment that is still open."""
+        if until_ns is None:
+            self.rows += [row for video in self.videos.values() for s in video.close() for row in self._of_segment(video, s)]
+        open_ns = [video.open_ns - REORDERED_NS for video in self.videos.values() if video.open_ns is not None]
+        limit = min([*open_ns, 1 << 62 if until_ns is None else until_ns])
+        ready = [row for row in self.rows if row["t_ns"] < limit]
+        self.rows = [row for row in self.rows if row["t_ns"] >= limit]
+        if ready:
+            yield Rows("FRAMES", self.table(ready))
+
+    def table(self, rows: list[Row]) -> pa.Table:
+        """FRAMES without drive_id."""
+        return rows_table("FRAMES", [self._placed({"drive_id": "", **row}) for row in rows]).drop_columns(["drive_id"])
+
+    def _placed(self, row: Row) -> Row:
+        frame_id = row.pop("frame_id")
+        mount = self.mounts.in_ego(frame_id)
+        calibration = self.calibrations.get(f"frame {frame_id}") or self.calibrations.get(f"camera {row['camera']}")
+        if mount is None or calibration is None:
+            self.loose.add(row["camera"])
+        said = (_intrinsics(calibration, row) if calibration else {}) | (mount or {})
         check_camera(f"calibration or mount of camera {row['camera']}", said)
         return row | said
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> Iterable[Finding]:
         """Unreadable images, and cameras that cannot be related to the ego."""
-        found = [_warn("calibration", f"camera {name} has no calibration or no mount: its boxes cannot be drawn") for name in self._loose()]
+        for name in sorted(self.loose):
+            text = f"camera {name} has no calibration or no mount: its boxes cannot be drawn"
+            yield Finding(severity="warning", gate="calibration", message=text)
         if self.bad:
-            too_many = len(self.bad) > MAX_BAD_SHARE * (len(self.rows) + len(self.bad))
+            too_many = len(self.bad) > MAX_BAD_SHARE * self.taken
             text = f"{len(self.bad)} unreadable images left out, the first: {self.bad[0]}"
-            found.append(Finding(severity="error" if too_many else "warning", gate="images", message=text))
-        return tuple(found)
+            yield Finding(severity="error" if too_many else "warning", gate="images", message=text)
+        yield from self._lost_packets()
 
-    def _loose(self) -> list[str]:
-        loose = {row["camera"] for row in self.rows if row["frame_id"] not in self.mounts or row["camera"] not in self.calibrations}
-        return sorted(loose)
+    def _lost_packets(self) -> Iterator[Finding]:
+        for topic, video in sorted(self.videos.items()):
+            lost = (video.segments.dropped, video.segments.undecodable) if video.segments else (0, 0)
+            if any(lost):
+                text = f"{topic}: {lost[0]} packets before the first keyframe left out, {lost[1]} that need a picture which is not there"
+                yield Finding(severity="warning", gate="video", message=text)
 
 
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
-
-
-def _intrinsics(calibration: Any, row: dict[str, Any]) -> dict[str, float]:
+def _intrinsics(calibration: Any, row: Row) -> dict[str, float]:
     """Pinhole intrinsics in this image's pixels (a depth map may be smaller than the picture it belongs to)."""
     if len(calibration.K) != 9 or not (calibration.width and calibration.height):
-        raise BadData(f"/camera/{row['camera']}/calibration: needs width, height and a 3x3 K")
+        raise BadData(f"calibration of camera {row['camera']}: needs width, height and a 3x3 K")
     right, down = row["width_px"] / calibration.width, row["height_px"] / calibration.height
     k = calibration.K
     return {"fx_px": k[0] * right, "cx_px": k[2] * right, "fy_px": k[4] * down, "cy_px": k[5] * down}
 
 
-def _extrinsics(mount: Any) -> dict[str, float]:
-    t, q = mount.translation, mount.rotation
-    return {"cam_x_m": t.x, "cam_y_m": t.y, "cam_z_m": t.z, "cam_qw": q.w, "cam_qx": q.x, "cam_qy": q.y, "cam_qz": q.z}
+def media(log: Log) -> Iterator[Blob]:
+    """The log's readable images and video segments, byte for byte as recorded, read anew from the file."""
+    videos: dict[str, Video] = {}
+    with log.stream() as stream:
+        for block in read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures):
+            for batch in block.batches if isinstance(block, Block) else ():
+                yield from _blobs(batch, videos)
+    for video in videos.values():
+        yield from (Blob(s.sha256, s.ext, s.data) for s in video.close())
 
 
-def images(file: Path) -> Iterator[Blob]:
-    """The log's readable images, byte for byte as recorded, read anew from the file."""
-    for message in read_mcap(file):
-        if isinstance(message, MetadataRecord) or not IMAGE_TOPIC.fullmatch(message.topic):
-            continue
-        data = proto(message, "CompressedImage").data
-        info = _readable(data)
-        if info:
-            yield Blob(sha256_hex(data), info.ext, data)
+def _has_pictures(channel: Channel) -> bool:
+    return foxglove_name(channel) in PICTURES
 
 
-def _readable(data: bytes) -> ImageInfo | None:
-    """The image's header; None for those `Cameras` left out with a finding."""
+def _blobs(batch: Batch, videos: dict[str, Video]) -> Iterator[Blob]:
+    name, topic = foxglove_name(batch.channel) or "", batch.channel.topic
+    for t_ns, data in zip(batch.t_ns.tolist(), payloads_of(batch, name), strict=True):
+        message = proto(topic, t_ns, name, data)
+        if name == "CompressedVideo":
+            yield from (Blob(s.sha256, s.ext, s.data) for s in videos.setdefault(topic, Video(topic)).take(t_ns, message))
+        elif (ext := _extension(message.data)) is not None:
+            yield Blob(sha256_hex(message.data), ext, message.data)
+
+
+def _extension(data: bytes) -> str | None:
+    """The image's kind; None for those that `Cameras` left out with a finding."""
     try:
-        return image_info(data)
+        return image_info(data).ext
     except BadData:
         return None

@@ -1,47 +1,22 @@
-"""MCAP logs of the fleet: JSON and Foxglove protobuf topics to a Drive. Log time is the sample time."""
+"""MCAP logs: what each channel is for, one pass over the messages, and the drive's tables window by window. Log time is the sample time."""
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-import pyarrow as pa
-from pydantic import ValidationError
+from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest import mcap_topics as topics
-from flywheel.ingest.drive import Blob, DriveFacts, Finding, Item, Log, Picture, Rows
-from flywheel.ingest.mcap_frames import Cameras, images
-from flywheel.ingest.mcap_read import MAGIC, Message, MetadataRecord, read_mcap
-from flywheel.ingest.quality import check_times
-from flywheel.ingest.signals import signals_table
+from flywheel.ingest.drive import Item, Log
+from flywheel.ingest.mcap_facts import METADATA, of_fleet, stated
+from flywheel.ingest.mcap_frames import media
+from flywheel.ingest.mcap_names import is_fixed
+from flywheel.ingest.mcap_read import MAGIC, Batch, Block, read_mcap
+from flywheel.ingest.mcap_roles import LANES, Drive, drive_of
+from flywheel.ingest.mcap_streams import unread_findings
+from flywheel.ingest.mcap_survey import Survey, survey
 
-METADATA = "flywheel.drive"
-FACTS = ("vehicle_id", "place", "day", "clock", "licence")
-
-
-@dataclass
-class Gathered:
-    """Everything one pass over the file found."""
-
-    metadata: dict[str, str] | None = None
-    samples: dict[str, topics.Samples] = field(default_factory=lambda: defaultdict(list))
-    scene_times: list[int] = field(default_factory=list)
-    cameras: Cameras = field(default_factory=Cameras)
-    unread: Counter[str] = field(default_factory=Counter)
-
-    def take(self, item: Message | MetadataRecord) -> None:
-        """Sorts one record to where it belongs."""
-        if isinstance(item, MetadataRecord):
-            self.metadata = item.values if item.name == METADATA else self.metadata
-        elif item.topic == topics.TRACKS:
-            self.scene_times.append(item.t_ns)
-            self.samples[item.topic].extend(topics.track_rows(item))
-        elif item.topic == topics.GNSS:
-            self.samples[item.topic].append((item.t_ns, topics.fix_row(item)))
-        elif item.topic in topics.SIGNAL_TOPICS or item.topic in (topics.LIGHTS, topics.LANES):
-            self.samples[item.topic].append((item.t_ns, topics.json_row(item)))
-        elif not self.cameras.take(item):
-            self.unread[item.topic] += 1
+__all__ = ["matches", "media", "read"]
+WINDOW_NS = 30 * 10**9
+# Windows are shorter where more than this waits to be decoded, and a log whose messages lie further apart than this is refused.
+WINDOW_BYTES, MAX_WAITING_BYTES = 1 << 26, 1 << 29
 
 
 def matches(log: Log) -> bool:
@@ -51,55 +26,61 @@ def matches(log: Log) -> bool:
 
 def read(log: Log) -> Iterator[Item]:
     """The drive of an MCAP log; BadData names the topic and time of what is wrong."""
-    gathered = Gathered()
-    with log.local() as file:
-        for item in read_mcap(file):
-            gathered.take(item)
-    yield facts(gathered.metadata, has_map=bool(gathered.samples[topics.LANES]))
-    for name, rows in tables(gathered).items():
-        yield Rows(name, rows)
-    for camera, data in gathered.cameras.first.items():
-        yield Picture(camera, 0, data)
-    yield from (*gathered.cameras.findings(), *_unread(gathered.unread))
-
-
-def media(log: Log) -> Iterator[Blob]:
-    """The log's images, byte for byte."""
-    with log.local() as file:
-        yield from images(file)
-
-
-def facts(metadata: dict[str, str] | None, *, has_map: bool) -> DriveFacts:
-    """What the log's metadata record says about vehicle, place and day; BadData if it is missing or malformed."""
-    if metadata is None:
+    found = survey(log, fixed=is_fixed)
+    drive = drive_of(found)
+    yield from _items(log, found, drive)
+    said = of_fleet(drive.metadata)
+    if said is None:
         raise BadData(f"no metadata record {METADATA!r}: vehicle_id, place and day are unknown, so its split group is too")
-    try:
-        return DriveFacts.model_validate({name: metadata[name] for name in FACTS if name in metadata} | {"has_map": has_map})
-    except ValidationError as err:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in err.errors())
-        raise BadData(f"metadata record {METADATA!r}: {wrong}") from err
+    yield stated(said, has_map=found.count(LANES) > 0)
+    yield from (finding for sink in drive.all_sinks() for finding in sink.findings())
+    yield from unread_findings(drive.all_sinks())
 
 
-def tables(gathered: Gathered) -> dict[str, pa.Table]:
-    """The five tables of a drive, without drive_id."""
-    samples = gathered.samples
-    if not samples[topics.EGO]:
-        raise BadData(f"no messages on {topics.EGO}: there is no ego state to lay the drive out on")
-    check_times(topics.TRACKS, pa.array(gathered.scene_times, pa.int64()).to_numpy())
-    check_times(topics.LANES, pa.array([t for t, _ in samples[topics.LANES]], pa.int64()).to_numpy())
-    check_times(topics.LIGHTS, pa.array([t for t, _ in samples[topics.LIGHTS]], pa.int64()).to_numpy(), strict=False)
-    topics.check_lights(samples[topics.LIGHTS])
-    topics.check_unique(topics.TRACKS, [(t, row["track_id"]) for t, row in samples[topics.TRACKS]])
-    topics.check_unique(topics.LIGHTS, [(t, row.get("light_id")) for t, row in samples[topics.LIGHTS]])
-    return {
-        "SIGNALS": signals_table([topics.stream(name, samples[name]) for name in topics.SIGNAL_TOPICS if samples[name]]),
-        "TRACKS": topics.rows_to_table("TRACKS", topics.TRACKS, samples[topics.TRACKS]),
-        "LIGHTS": topics.rows_to_table("LIGHTS", topics.LIGHTS, samples[topics.LIGHTS]),
-        "LANES": topics.rows_to_table("LANES", topics.LANES, samples[topics.LANES]),
-        "FRAMES": gathered.cameras.table(),
-    }
+@dataclass
+class Windows:
+    """When enough has been read to let a window of the drive go."""
+
+    survey: Survey
+    blocks: int = 0
+    cut_ns: int = -(1 << 62)
+    waiting_bytes: int = 0
+
+    def take(self, block: Block, *, waiting_bytes: int) -> int | None:
+        """The time up to which everything has been read, if it is time to cut there. waiting_bytes: what of the block waits for that."""
+        self.waiting_bytes += waiting_bytes
+        self.blocks += block.is_chunk or not self.survey.indexed
+        until = self.survey.complete(self.blocks)
+        if until is None or not (until >= self.cut_ns + WINDOW_NS or (self.waiting_bytes > WINDOW_BYTES and until > self.cut_ns)):
+            self._check_waiting()
+            return None
+        self.cut_ns, self.waiting_bytes = until, 0
+        return until
+
+    def _check_waiting(self) -> None:
+        if self.waiting_bytes > MAX_WAITING_BYTES:
+            raise BadData(
+                f"more than {MAX_WAITING_BYTES >> 20} MB of messages lie between a message and later ones that were recorded before it: "
+                "write the file anew in the order of time (`mcap sort`), then land it again"
+            )
+
+    def check(self, batch: Batch) -> None:
+        """BadData if a message is older than the index said any could be."""
+        if int(batch.t_ns.min()) < self.cut_ns:
+            raise BadData(f"{batch.channel.topic}: a message of {batch.t_ns.min()} ns comes later in the file than its index allows")
 
 
-def _unread(unread: Counter[str]) -> list[Finding]:
-    text = ", ".join(f"{topic} ({count})" for topic, count in sorted(unread.items()))
-    return [Finding(severity="warning", gate="topics", message=f"topics that no reader knows were left in landing: {text}")] if text else []
+def _items(log: Log, found: Survey, drive: Drive) -> Iterator[Item]:
+    windows = Windows(found)
+    with log.stream() as stream:
+        for piece in read_mcap(stream, size=log.file("").bytes):
+            if not isinstance(piece, Block):
+                drive.metadata.append(piece)
+                continue
+            for batch in piece.batches:
+                windows.check(batch)
+                yield from drive.sink_of(batch.channel).take(batch)
+            until = windows.take(piece, waiting_bytes=sum(drive.waiting_bytes(batch) for batch in piece.batches))
+            if until is not None:
+                yield from drive.cut(until)
+    yield from drive.cut(None)

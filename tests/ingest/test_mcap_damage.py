@@ -1,7 +1,7 @@
 """Whatever an MCAP holds, reading it ends in a drive or in BadData, and never in unbounded memory."""
 
+import io
 import struct
-from pathlib import Path
 
 import lz4.frame
 import pytest
@@ -30,7 +30,7 @@ def chunk(kind: str, data: bytes, *, declared: int) -> Chunk:
 def test_an_honest_chunk_is_unpacked() -> None:
     plain = bytes(range(256)) * 100
     for kind, data in (("zstd", zstandard.compress(plain)), ("lz4", lz4.frame.compress(plain)), ("", plain)):
-        assert unpacked(chunk(kind, data, declared=len(plain))).data == plain
+        assert unpacked(chunk(kind, data, declared=len(plain))) == plain
 
 
 @pytest.mark.parametrize(("kind", "pack"), [("zstd", zstandard.compress), ("lz4", lz4.frame.compress)])
@@ -50,12 +50,11 @@ def test_an_unknown_compression_is_named() -> None:
         unpacked(chunk("brotli", b"x", declared=1))
 
 
-def test_records_that_declare_more_than_the_file_holds_are_refused(tmp_path: Path) -> None:
+def test_records_that_declare_more_than_the_file_holds_are_refused() -> None:
     for opcode in range(1, 16):
-        file = tmp_path / f"{opcode}.mcap"
-        file.write_bytes(MAGIC + bytes([opcode]) + struct.pack("<Q", 1 << 62) + b"\xff" * 40)
+        file = MAGIC + bytes([opcode]) + struct.pack("<Q", 1 << 62) + b"\xff" * 40
         with pytest.raises(BadData, match="damaged or cut off"):
-            list(read_mcap(file))
+            list(read_mcap(io.BytesIO(file), size=len(file)))
 
 
 @pytest.fixture(scope="module")

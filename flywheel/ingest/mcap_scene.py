@@ -1,0 +1,126 @@
+"""foxglove.SceneUpdate messages to flat columns, many messages at a time: one row an entity, its metadata by key."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from flywheel.errors import BadData
+from flywheel.ingest.mcap_proto import columns
+
+Array = NDArray[np.float64]
+Times = NDArray[np.int64]
+# Columns of TRACKS -> where they lie in a cube.
+CUBE = {
+    "x_m": ("pose", "position", "x"), "y_m": ("pose", "position", "y"), "z_m": ("pose", "position", "z"),
+    "length_m": ("size", "x"), "width_m": ("size", "y"), "height_m": ("size", "z"),
+}  # fmt: skip
+TURN = tuple(("pose", "orientation", axis) for axis in "xyzw")
+
+
+@dataclass(frozen=True)
+class Entities:
+    """M entities of one topic in the order recorded: times (M,), ids, frames, how many cubes each has, and the first cube's pose and size.
+
+    quaternion: (M, 4) x y z w.
+    """
+
+    topic: str
+    times: Times
+    ids: pa.Array
+    frames: pa.Array
+    cubes: NDArray[np.int64]
+    box: dict[str, Array]
+    quaternion: Array
+    metadata: pa.ListArray
+
+    def named(self, at: int) -> str:
+        """An entity as errors name it."""
+        return f"{self.topic} at {self.times[at]} ns: track {self.ids[at].as_py()!r}"
+
+    def keep(self, mask: NDArray[np.bool_]) -> "Entities":
+        """Some of the entities."""
+        chosen = pa.array(mask)
+        return Entities(
+            topic=self.topic, times=self.times[mask], ids=self.ids.filter(chosen), frames=self.frames.filter(chosen),
+            cubes=self.cubes[mask], box={name: values[mask] for name, values in self.box.items()}, quaternion=self.quaternion[mask],
+            metadata=self.metadata.filter(chosen),
+        )  # fmt: skip
+
+    def pairs(self) -> "Pairs":
+        """The metadata of all entities."""
+        flat, owner = self.metadata.flatten(), pc.list_parent_indices(self.metadata).to_numpy()
+        keys = pc.struct_field(flat, "key").dictionary_encode()
+        return Pairs(self, keys.dictionary.to_pylist(), keys.indices.to_numpy(zero_copy_only=False), owner, pc.struct_field(flat, "value"))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Metadata key by key."""
+
+    entities: Entities
+    keys: list[str]
+    codes: NDArray[np.int32]
+    owner: NDArray[np.int64]
+    values: pa.Array
+
+    def text(self, key: str) -> pa.Array:
+        """(M,) values of a key; null for an entity without it, the last one for an entity that has it twice."""
+        at = np.full(len(self.entities.times), -1, np.int64)
+        if key in self.keys:
+            mine = np.flatnonzero(self.codes == self.keys.index(key))
+            at[self.owner[mine]] = mine
+        return self.values.take(pa.array(at, mask=at < 0))
+
+    def numbers(self, key: str) -> pa.Array:
+        """(M,) values of a key as floats, null where an entity lacks it; BadData for text that is no number."""
+        text = self.text(key)
+        try:
+            return text.cast(pa.float64())
+        except pa.ArrowInvalid:
+            return self._each(key, text, float, pa.float64())
+
+    def flags(self, key: str) -> pa.Array:
+        """(M,) values of a key as booleans, null where an entity lacks it; BadData for text other than true and false."""
+        return self._each(key, self.text(key).dictionary_encode(), {"true": True, "false": False}.__getitem__, pa.bool_())
+
+    def _each(self, key: str, text: pa.Array, read: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
+        words = text.dictionary if isinstance(text, pa.DictionaryArray) else text
+        found = []
+        for word in words.to_pylist():
+            try:
+                found.append(None if word is None else read(word))
+            except (KeyError, ValueError) as err:
+                at = int(np.argmax(pc.equal(self.text(key), word).fill_null(False).to_numpy(zero_copy_only=False)))
+                raise BadData(f"{self.entities.named(at)}: metadata {key} is malformed: {word[:80]!r}") from err
+        plain = pa.array(found, kind)
+        return plain.take(text.indices) if isinstance(text, pa.DictionaryArray) else plain
+
+
+def entities(topic: str, times: Times, payloads: list[bytes]) -> Entities:
+    """All entities of N SceneUpdate payloads at times (N,)."""
+    updates = columns(topic, times, "SceneUpdate", payloads)["entities"]
+    flat, owner = updates.flatten(), pc.list_parent_indices(updates).to_numpy()
+    cubes = pc.struct_field(flat, "cubes")
+    counts = pc.list_value_length(cubes).to_numpy(zero_copy_only=False).astype(np.int64)
+    first = cubes.flatten().take(pa.array(np.r_[0, np.cumsum(counts)[:-1]][: len(counts)], mask=counts == 0))
+    return Entities(
+        topic=topic, times=times[owner], ids=pc.struct_field(flat, "id"), frames=pc.struct_field(flat, "frame_id"), cubes=counts,
+        box={name: _number(first, path) for name, path in CUBE.items()},
+        quaternion=np.stack([_number(first, path) for path in TURN], axis=1), metadata=pc.struct_field(flat, "metadata"),
+    )  # fmt: skip
+
+
+def _number(cubes: pa.Array, path: tuple[str, ...]) -> Array:
+    """A field of every cube; what a message leaves out is 0."""
+    return np.asarray(pc.struct_field(cubes, list(path)).fill_null(0.0).to_numpy())
+
+
+def heading(quaternion: Array) -> Array:
+    """(M,) headings of (M, 4) quaternions x y z w."""
+    x, y, z, w = quaternion.T
+    return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
