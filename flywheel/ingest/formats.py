@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest import av2_forecast, av2_sensor, comma2k19, csv_log, mcap_log, multiview, pandaset, scenarionet, video_file
+from flywheel.ingest import av2_forecast, av2_sensor, comma2k19, commonroad, csv_log, mcap_log, multiview, pandaset, scenarionet, video_file
 from flywheel.ingest.drive import Blob, Item, Log
 
 
@@ -44,6 +44,7 @@ FORMATS: tuple[Format, ...] = (
     Format("av2_sensor", av2_sensor.matches, av2_sensor.read, av2_sensor.media, root=av2_sensor.ROOT),
     Format("av2_forecast", av2_forecast.matches, av2_forecast.read, root=av2_forecast.ROOT),
     Format("scenarionet", scenarionet.matches, scenarionet.read),
+    Format("commonroad", commonroad.matches, commonroad.read),
     Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
     Format("multiview", multiview.matches, multiview.read, multiview.media, multiview.parts, root=multiview.ROOT),
     Format("video", video_file.matches, video_file.read, video_file.media),

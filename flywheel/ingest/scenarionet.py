@@ -21,7 +21,7 @@ from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.quality import check_times
 from flywheel.ingest.scenarionet_map import lights_of, road_of
-from flywheel.ingest.scenes import MAX_BOXES, Boxes, clock_of, nanoseconds, seen_from
+from flywheel.ingest.scenes import MAX_BOXES, Boxes, axle_of, clock_of, nanoseconds, seen_from
 from flywheel.ingest.signals import Stream, signals_table
 from flywheel.ingest.unpickle_plain import PICKLE_MAGIC, plain_objects
 
@@ -33,7 +33,6 @@ MAX_GAP_S = 0.25
 KEYFRAME_S = 0.5
 DIFFERENCED = frozenset({"nuscenes", "nuplan"})
 AT_AXLE = frozenset({"nuscenes", "av2", "argoverse2"})
-AXLE_SHARE = 0.29
 CLASSES = {"VEHICLE": "car", "PEDESTRIAN": "pedestrian", "CYCLIST": "cyclist"}
 # What a source says in metadata beyond VEHICLE, CYCLIST ... (nuScenes' categories begin so).
 FINER = (("vehicle.bus", "bus"), ("vehicle.truck", "truck"), ("vehicle.trailer", "truck"), ("vehicle.construction", "truck"))
@@ -177,10 +176,7 @@ def _ego(state: State, times: Times, *, dataset: str) -> tuple[EgoPath, NDArray[
         raise BadData(f"the ego is valid at {len(state.steps)} steps; a drive needs two")
     if not all(np.isfinite(values).all() for values in (state.place, state.heading, state.velocity, state.size)):
         raise BadData("the ego's states are not finite numbers")
-    place = state.place.copy()
-    if dataset not in AT_AXLE:
-        back = AXLE_SHARE * state.size[:, 0]
-        place -= np.stack([back * np.cos(state.heading), back * np.sin(state.heading), state.size[:, 2] / 2], axis=1)
+    place = state.place if dataset in AT_AXLE else axle_of(state.place, state.heading, state.size)
     return EgoPath(times[state.steps], place, state.heading), state.steps
 
 

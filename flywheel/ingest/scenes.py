@@ -19,6 +19,8 @@ Ints = NDArray[np.int64]
 RELATIVE_DAY = "2000-01-01"
 MAX_BOXES = 5_000_000
 FAR_NS = 1 << 62
+# Where the rear axle lies behind the middle of a car, as a share of its length: 1.4 m in one of 4.8 m (overhang 1.0 m).
+AXLE_SHARE = 0.29
 # Length, width and height of an object that was recorded as a point; metres. Typical of its class, no more.
 TYPICAL_SIZE_M = {
     "car": (4.6, 1.9, 1.6), "truck": (8.0, 2.5, 3.2), "bus": (12.0, 2.6, 3.2), "pedestrian": (0.6, 0.6, 1.75),
@@ -109,6 +111,12 @@ def seen_from(ego: EgoPath, boxes: Boxes) -> Boxes:
         centre=ego.to_ego(boxes.centre, at=boxes.at), heading=ego.turn_heading(boxes.heading, at=boxes.at),
         velocity=ego.turn(boxes.velocity, at=boxes.at),
     )  # fmt: skip
+
+
+def axle_of(middle: Array, heading: Array, size: Array) -> Array:
+    """(N, 3) ground points under the rear axle of a car known by its boxes' (N, 3) middles, headings and (N, 3) sizes."""
+    back = AXLE_SHARE * size[:, 0]
+    return np.asarray(middle - np.stack([back * np.cos(heading), back * np.sin(heading), size[:, 2] / 2], axis=1))
 
 
 def on_ground(size: Array) -> Array:
