@@ -1,0 +1,72 @@
+"""The valid logs that get spoiled: what `tests/ingest/make_<format>.py` writes, for every format there is, as {path: bytes}."""
+
+import contextlib
+import functools
+import importlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mcap.writer import CompressionType
+
+from flywheel.ingest.formats import FORMATS
+from tests.adversarial.kinds import Files
+from tests.ingest.make_mcap import METADATA, drive_items, make_mcap, write_log
+from tests.ingest.make_pandaset import make_sequence
+from tests.ingest.make_video import make_video
+
+Make = Callable[[Path], object]
+
+
+def bare_mcap(folder: Path) -> Path:
+    """A short drive without checksums or compression, so that damage reaches every decoder."""
+    items = sorted(drive_items(1.1, 10.0, camera=True), key=lambda item: item[1])
+    thinned = [item for k, item in enumerate(items) if not item[0].startswith(("/ego", "/imu")) or k % 5 == 0]
+    return write_log(folder / "bare.mcap", thinned, metadata=METADATA, compression=CompressionType.NONE, crcs=False)
+
+
+# Seeds that are not simply `make_<format>(folder)`, by the format they belong to.
+SPECIAL: dict[str, dict[str, Make]] = {
+    "mcap": {"mcap": bare_mcap, "mcap_zstd": lambda folder: make_mcap(folder / "a.mcap", seconds=1.1)},
+    "pandaset": {"pandaset": lambda folder: make_sequence(folder / "seq")},
+    "video": {"video": lambda folder: make_video(folder / "a.mp4", frames=40)},
+}
+
+
+def makers(name: str) -> dict[str, Make]:
+    """How to write the seeds of a format, by their names; LookupError if nobody has said how."""
+    if name in SPECIAL:
+        return SPECIAL[name]
+    try:
+        found: Make = getattr(importlib.import_module(f"tests.ingest.make_{name}"), f"make_{name}")
+    except (ImportError, AttributeError) as err:
+        raise LookupError(f"format {name} has no seed: write tests/ingest/make_{name}.py with make_{name}(folder) ({err})") from err
+    return {name: found}
+
+
+def unseeded() -> list[str]:
+    """Formats that nobody wrote a seed for, and why."""
+    found = []
+    for kind in FORMATS:
+        try:
+            makers(kind.name)
+        except LookupError as err:
+            found.append(str(err))
+    return found
+
+
+@functools.cache
+def seeds() -> dict[str, Files]:
+    """Every seed: name -> {path: bytes}; a format without one is left out (`unseeded` tells)."""
+    found: dict[str, Files] = {}
+    for kind in FORMATS:
+        with contextlib.suppress(LookupError):
+            found |= {name: written(make) for name, make in sorted(makers(kind.name).items())}
+    return found
+
+
+def written(make: Make) -> Files:
+    """What a maker writes into a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="flywheel-seed-") as top:
+        make(Path(top))
+        return {file.relative_to(top).as_posix(): file.read_bytes() for file in sorted(Path(top).rglob("*")) if file.is_file()}
