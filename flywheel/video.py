@@ -5,7 +5,9 @@ found by its pts through the file's index, with range reads). Its picture is a l
 """
 
 import contextlib
+import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import IO, Any, NamedTuple, cast
 
 from flywheel.errors import BadData, require
@@ -91,21 +93,33 @@ def pictured(store: Store, rows: Sequence[Row], *, keep: bool = False) -> tuple[
 
 def _decoded(store: Store, key: str, ext: str, rows: list[Row]) -> Iterator[tuple[Row, Any]]:
     av = require("av", extra="ingest")
+    with damage(av, f"{key} cannot be decoded"), store.open(key) as stream:
+        if ext in AV_NAMES:
+            yield from _of_segment(av, stream, cast(Codec, ext), sorted(rows, key=lambda row: int(row["video_offset"])), key)
+        elif ext in FILE_FORMATS:
+            yield from _of_file(av, stream, ext, sorted(rows, key=lambda row: int(row["video_pts"])), key)
+        else:
+            raise BadData(f"{key}: no video that can be decoded here")
+
+
+@contextlib.contextmanager
+def damage(av: Any, what: str) -> Iterator[None]:
+    """Turns what FFmpeg says of damaged content into BadData, seeks to places that cannot be (EINVAL) included."""
     try:
-        with store.open(key) as stream:
-            if ext in AV_NAMES:
-                yield from _of_segment(av, stream, cast(Codec, ext), sorted(rows, key=lambda row: int(row["video_offset"])), key)
-            elif ext in FILE_FORMATS:
-                yield from _of_file(av, stream, ext, sorted(rows, key=lambda row: int(row["video_pts"])), key)
-            else:
-                raise BadData(f"{key}: no video that can be decoded here")
+        yield
     except av.FFmpegError as err:
-        raise BadData(f"{key}: cannot be decoded: {err}") from err
+        raise BadData(f"{what}: {err}") from err
+    except OSError as err:
+        if err.errno != errno.EINVAL:
+            raise
+        raise BadData(f"{what}: it points to places outside itself") from err
 
 
 def _of_segment(av: Any, stream: IO[bytes], codec: Codec, rows: list[Row], key: str) -> Iterator[tuple[Row, Any]]:
     """Each row's frame. Decoding begins at the last keyframe before it (at the one before that, for what leads a keyframe)."""
     data = stream.read(max(_end(row) for row in rows))
+    if len(data) < _end(rows[-1]):
+        raise BadData(f"{key}: {len(data)} bytes, but a row names byte {_end(rows[-1])}: the object is cut off")
     keys = [*keyframes(data, codec)]
     runs: list[tuple[int, list[Row]]] = []
     for row in rows:
@@ -130,15 +144,25 @@ def _run(av: Any, data: bytes, codec: Codec, begin: int, rows: list[Row], key: s
     """The frames of rows that follow one another from `begin` on; a frame carries the number of the packet it came in as its pts."""
     decoder = _decoder(av, AV_NAMES[codec])
     wanted: dict[int, Row] = {}
-    for number, (packet, row) in enumerate(_packets(av, data, codec, begin, rows)):
+    given = 0
+    for number, (packet, row) in enumerate(chain(_packets(av, data, codec, begin, rows), [(b"", None)])):
         if row is not None:
             wanted[number] = row
-        made = av.Packet(packet)
-        made.pts = number
-        yield from ((wanted.pop(frame.pts), frame) for frame in decoder.decode(made) if frame.pts in wanted)
-    yield from ((wanted.pop(frame.pts), frame) for frame in decoder.decode(None) if frame.pts in wanted)
-    for row in wanted.values():
-        raise BadData(f"{key}: the packet at byte {row['video_offset']} gave no frame")
+        for frame in decoder.decode(_numbered(av, packet, number)):
+            if frame.pts in wanted:
+                given += 1
+                yield wanted.pop(frame.pts), frame
+    if given < len(rows):
+        raise BadData(f"{key}: {len(rows) - given} of {len(rows)} packets from byte {begin} on gave no frame")
+
+
+def _numbered(av: Any, data: bytes, number: int) -> Any:
+    """A packet with its number as pts; None, which makes a decoder give what it holds back, for no data."""
+    if not data:
+        return None
+    packet = av.Packet(data)
+    packet.pts = number
+    return packet
 
 
 def _packets(av: Any, data: bytes, codec: Codec, begin: int, rows: list[Row]) -> Iterator[tuple[bytes, Row | None]]:

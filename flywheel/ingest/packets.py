@@ -75,6 +75,8 @@ class Segments:
         keyframe = kind in KEYFRAMES[self.codec]
         self._parameters = parameter_sets(data, self.codec) or self._parameters if keyframe else self._parameters
         if keyframe:
+            if t_ns <= self._last_ns:  # no picture before a keyframe is shown after it, in either codec
+                raise BadData(f"{self.name}: time does not advance: {self._last_ns} ns is followed by the keyframe at {t_ns} ns")
             self._since_keyframe = len(data)
             if self._full(t_ns, clean=kind in CLEAN[self.codec]):
                 self.close()
@@ -91,8 +93,6 @@ class Segments:
         return bool(self._rows) and (len(self._data) >= share * SEGMENT_BYTES or t_ns - self._began_ns >= share * SEGMENT_NS)
 
     def _begin(self, t_ns: int, data: bytes) -> None:
-        if t_ns <= self._last_ns:
-            raise BadData(f"{self.name}: time does not advance: {self._last_ns} ns is followed by {t_ns} ns")
         if not self._parameters:
             raise BadData(f"{self.name}: the keyframe at {t_ns} ns has no parameter sets and none came before: nothing can be decoded")
         self._data = bytearray() if parameter_sets(data, self.codec) else bytearray(self._parameters)
@@ -101,6 +101,7 @@ class Segments:
     def _append(self, t_ns: int, data: bytes, kind: int, *, keyframe: bool) -> None:
         offset = len(self._data)
         self._data += data
+        self._last_ns = max(self._last_ns, t_ns)
         if kind in SKIPPED_LEADING[self.codec] and not self._clean:
             self.undecodable += 1
             return
@@ -116,7 +117,7 @@ class Segments:
             raise BadData(f"{self.name}: two pictures at one time between {times[0]} and {times[-1]} ns")
         sha256, ext = sha256_hex(data), self.codec
         self._done.append(Segment(sha256, ext, data, tuple(row | {"media_sha256": sha256, "ext": ext} for row in rows)))
-        self._data, self._rows, self._last_ns = bytearray(), [], times[-1]
+        self._data, self._rows = bytearray(), []
 
     def _annexb(self, data: bytes) -> bytes:
         if self._prefixed is None:

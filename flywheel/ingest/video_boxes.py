@@ -1,4 +1,7 @@
-"""A look at the boxes of an mp4 or mov (ISO/IEC 14496-12) before FFmpeg sees them: cut-off files and absurd declared counts end here."""
+"""A look at the boxes of an mp4 or mov (ISO/IEC 14496-12), or the outermost ones of an mkv (RFC 9559), before FFmpeg sees the file.
+
+Cut-off files and absurd declared counts end here.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -83,3 +86,25 @@ def _turn(tkhd: bytes) -> int:
     a, b, _, c, d = struct.unpack_from(">5i", tkhd, at)
     signs = tuple((value > 0) - (value < 0) for value in (a, b, c, d))
     return {(0, 1, -1, 0): 90, (-1, 0, 0, -1): 180, (0, -1, 1, 0): 270}.get(signs, 0)
+
+
+def check_matroska(stream: IO[bytes]) -> None:
+    """BadData if the segment is declared longer than the file (a size left open, as while recording, is not)."""
+    size = stream.seek(0, 2)
+    at = _element(stream, 0)[1]
+    begin, end = _element(stream, at)
+    if end > size:
+        raise BadData(f"declares {end - begin} bytes from byte {begin} on but {size - begin} are left: the file is cut off or damaged")
+
+
+def _element(stream: IO[bytes], at: int) -> tuple[int, int]:
+    """Where an EBML element's content begins and ends (RFC 8794, 4 to 6); an open size ends where it begins."""
+    stream.seek(at)
+    head = stream.read(12).ljust(12, b"\0")
+    width = 9 - head[0].bit_length()
+    rest = head[width:]
+    count = 9 - rest[0].bit_length() if width <= 4 else 9
+    if count > 8:
+        raise BadData(f"no element begins at byte {at}: the file is cut off or damaged")
+    length = int.from_bytes(rest[:count], "big") & ((1 << 7 * count) - 1)
+    return at + width + count, at + width + count + (0 if length == (1 << 7 * count) - 1 else length)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData, require
 from flywheel.ingest.images import MAX_PIXELS
 from flywheel.ingest.quality import MAX_DURATION_S, T_MAX_NS, T_MIN_NS
-from flywheel.ingest.video_boxes import FIRST_BOXES, MAX_SAMPLES, check_boxes, rotation_deg
-from flywheel.video import open_video, video_track
+from flywheel.ingest.video_boxes import FIRST_BOXES, MAX_SAMPLES, check_boxes, check_matroska, rotation_deg
+from flywheel.video import damage, open_video, video_track
 
 MATROSKA = b"\x1aE\xdf\xa3"
 # A file that holds less than this share of the time it declares was cut off.
@@ -54,16 +54,12 @@ def index_video(stream: IO[bytes]) -> VideoIndex:
     ext = video_kind(stream.read(12))
     if ext is None:
         raise BadData("neither mp4, mov nor mkv by its first bytes")
-    if ext == "mp4":
-        check_boxes(stream)
+    (check_boxes if ext == "mp4" else check_matroska)(stream)
     turn = rotation_deg(stream) if ext == "mp4" else 0
     size = stream.seek(0, 2)
     stream.seek(0)
-    try:
-        with contextlib.closing(open_video(av, stream, ext)) as container:
-            return _index(container, ext, size=size, turned=turn in (90, 270))
-    except (av.FFmpegError, OverflowError) as err:
-        raise BadData(f"the video cannot be read: {err}") from err
+    with damage(av, "the video cannot be read"), contextlib.closing(open_video(av, stream, ext)) as container:
+        return _index(container, ext, size=size, turned=turn in (90, 270))
 
 
 def _index(container: Any, ext: str, *, size: int, turned: bool) -> VideoIndex:

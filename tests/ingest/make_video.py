@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 WIDTH_PX, HEIGHT_PX, BITS, CELL_PX = 192, 112, 12, 16
 ENCODERS = {"h264": "libx264", "h265": "libx265"}
-X264 = {"preset": "veryfast", "crf": "28", "threads": "1"}
+X264 = {"preset": "veryfast", "threads": "1"}
 
 
 def numbered(number: int, *, width_px: int = WIDTH_PX, height_px: int = HEIGHT_PX) -> NDArray[np.uint8]:
@@ -36,20 +36,23 @@ def _options(codec: str, *, gop: int, b_frames: int, open_gop: bool) -> dict[str
     shared = f"keyint={gop}:min-keyint={gop}:bframes={b_frames}:open-gop={int(open_gop)}:scenecut=0"
     if codec == "h264":
         return X264 | {"x264-params": shared.replace("open-gop", "open_gop")}
-    return {"preset": "ultrafast", "crf": "28", "x265-params": f"{shared}:log-level=none:pools=none:frame-threads=1"}
+    return {"preset": "ultrafast", "x265-params": f"{shared}:log-level=none:pools=none:frame-threads=1"}
 
 
 def make_video(
-    file: Path | io.BytesIO, *, codec: str = "h264", frames: int = 60, fps: int = 25, gop: int = 24, b_frames: int = 2, open_gop: bool = False,
-    pts: list[int] | None = None, time_base: Fraction = Fraction(1, 1000), audio: bool = False, created: str | None = None,
+    file: Path | io.BytesIO, *, codec: str = "h264", frames: int = 60, fps: int = 25, gop: int = 24, b_frames: int = 2,
+    open_gop: bool = False, pts: list[int] | None = None, time_base: Fraction = Fraction(1, 1000), audio: bool = False,
+    created: str | None = None, crf: int = 28,
     container: str = "mp4", muxer: dict[str, str] | None = None,
 ) -> list[tuple[int, bytes]]:  # fmt: skip
-    """Writes a video and gives (number of the frame, packet) in decoding order. pts are in `time_base`, evenly spaced by `fps` if not given."""
+    """Writes a video; gives (number of the frame, packet) in decoding order. pts count in `time_base`; without them `fps` a second."""
     options = {"fflags": "+bitexact"} | (muxer or {})
     with av.open(file if isinstance(file, io.BytesIO) else str(file), "w", format=container, options=options) as out:
         if created:
             out.metadata["creation_time"] = created
-        stream: Any = out.add_stream(ENCODERS[codec], rate=fps, options=_options(codec, gop=gop, b_frames=b_frames, open_gop=open_gop))
+        stream: Any = out.add_stream(
+            ENCODERS[codec], rate=fps, options=_options(codec, gop=gop, b_frames=b_frames, open_gop=open_gop) | {"crf": str(crf)}
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH_PX, HEIGHT_PX, "yuv420p"
         stream.codec_context.time_base = time_base
         sound: Any = out.add_stream("aac", rate=16000, layout="mono") if audio else None
