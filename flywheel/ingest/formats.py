@@ -5,7 +5,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest import av2_forecast, av2_sensor, comma2k19, commonroad, csv_log, mcap_log, multiview, pandaset, scenarionet, video_file
+from flywheel.ingest import (
+    av2_forecast,
+    av2_sensor,
+    comma2k19,
+    commonroad,
+    csv_log,
+    mcap_log,
+    multiview,
+    pandaset,
+    rosbag1,
+    rosbag2,
+    scenarionet,
+    video_file,
+)
 from flywheel.ingest.drive import Blob, Item, Log
 
 
@@ -48,6 +61,8 @@ FORMATS: tuple[Format, ...] = (
     Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
     Format("multiview", multiview.matches, multiview.read, multiview.media, multiview.parts, root=multiview.ROOT),
     Format("video", video_file.matches, video_file.read, video_file.media),
+    Format("rosbag1", rosbag1.matches, rosbag1.read, rosbag1.media),
+    Format("rosbag2", rosbag2.matches, rosbag2.read, rosbag2.media, root=rosbag2.ROOT),
     Format("csv", csv_log.matches, csv_log.read),
 )
 

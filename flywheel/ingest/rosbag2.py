@@ -150,12 +150,12 @@ class Database:
     def topics(self) -> list[Topic]:
         """Every topic with its definition (where the bag holds one) and its number of messages."""
         tables = self._columns()
-        counts = {topic: count for topic, count in self._ask("SELECT topic_id, count(*) FROM messages GROUP BY topic_id")}
+        counts = dict[Any, Any](self._ask("SELECT topic_id, count(*) FROM messages GROUP BY topic_id"))
         texts = dict[bytes, bytes]()
         if "encoded_message_definition" in tables.get("message_definitions", ""):
             asked = self._ask("SELECT topic_type, encoded_message_definition, encoding FROM message_definitions")
             texts = {kind: text for kind, text, encoding in asked if encoding == b"ros2msg" and isinstance(text, bytes)}
-        found = []
+        found = list[Topic]()
         for topic, name, kind, encoding in self._ask("SELECT id, name, type, serialization_format FROM topics ORDER BY id"):
             if not isinstance(topic, int) or not isinstance(name, bytes) or not isinstance(kind, bytes) or len(found) >= MAX_TOPICS:
                 raise BadData(f"{self.name}: the table of topics holds something else than numbers and names, or too many")
