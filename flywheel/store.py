@@ -1,27 +1,29 @@
-"""Objects under one root: a folder or `s3://bucket/prefix`. boto3 lives only here.
+"""Objects under one root: a folder (here) or `s3://bucket/prefix` (`store_s3.py`, the only place of boto3).
 
 Keys are relative POSIX paths. Every write is atomic: a reader sees the old object or the new one, never a part.
 """
 
 import contextlib
-import io
 import os
+import re
 import shutil
-import tempfile
+import stat
 import uuid
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, NamedTuple, Protocol
 
 from flywheel.errors import BadData, BadTransport
 from flywheel.types import sha256_hex
 
-RANGE_BYTES = 8 << 20
+UNFINISHED = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
 
 
 class Stat(NamedTuple):
-    """What a listing says of an object: its size, a stamp that changes with its content, and when it was last written (ns since 1970)."""
+    """What a listing says of an object: its size, a stamp that changes with its content, and when it was last written (ns since 1970).
+
+    The stamp outlives a move on disk. The time is the store's own: on disk that of the inode, which no uploader can set.
+    """
 
     bytes: int
     stamp: str
@@ -40,6 +42,8 @@ class Store(Protocol):
     def exists(self, key: str) -> bool: ...
     def list(self, prefix: str = "") -> list[str]: ...
     def stats(self, prefix: str = "") -> dict[str, Stat]: ...
+    def folders(self, prefix: str) -> tuple[str, ...]: ...
+    def read_range(self, key: str, start: int, end: int) -> bytes: ...
     def open(self, key: str) -> IO[bytes]: ...
     def move(self, key: str, to: str) -> None: ...
     def delete(self, key: str) -> None: ...
@@ -50,7 +54,11 @@ class Store(Protocol):
 def open_store(root: str | Path) -> Store:
     """The store at `root`; S3 credentials and AWS_ENDPOINT_URL come from the environment as boto3 reads them."""
     text = str(root)
-    return S3Store(text) if text.startswith("s3://") else DiskStore(Path(text))
+    if text.startswith("s3://"):
+        from flywheel.store_s3 import S3Store
+
+        return S3Store(text)
+    return DiskStore(Path(text))
 
 
 def checked_key(key: str) -> str:
@@ -71,44 +79,47 @@ class DiskStore:
     def _file(self, key: str) -> Path:
         return self.folder / checked_key(key)
 
-    def _write_beside(self, target: Path, data: bytes) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        return temporary
+    @contextlib.contextmanager
+    def _beside(self, key: str) -> Iterator[tuple[IO[bytes], Path, Path]]:
+        """A temporary file to write, its path and the object's; synced at the end, and gone whatever happens."""
+        target = self._file(key)
+        temporary = target.parent / f".{target.name[:150]}.{uuid.uuid4().hex}.tmp"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "wb") as file:
+                yield file, temporary, target
+        except OSError as err:
+            raise BadTransport(f"{self.uri}: {key}: {err}. Is the disk writable, and is there room on it?") from err
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def put(self, key: str, data: bytes) -> None:
         """Writes or replaces the object."""
-        target = self._file(key)
-        os.replace(self._write_beside(target, data), target)
+        with self._beside(key) as (file, temporary, target):
+            file.write(data)
+            _synced(file)
+            os.replace(temporary, target)
 
     def put_if_absent(self, key: str, data: bytes) -> bool:
         """True if this call created the object; an existing object is left as it is."""
-        target = self._file(key)
-        if target.exists():
+        if self._file(key).exists():
             return False
-        temporary = self._write_beside(target, data)
-        try:
-            os.link(temporary, target)
-        except FileExistsError:
-            return False
-        finally:
-            temporary.unlink()
+        with self._beside(key) as (file, temporary, target):
+            file.write(data)
+            _synced(file)
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
         return True
 
     def put_file(self, key: str, file: Path) -> None:
         """Writes or replaces the object with a file's content, a megabyte at a time."""
-        target = self._file(key)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-        with open(file, "rb") as source, open(temporary, "wb") as copy:
+        with open(file, "rb") as source, self._beside(key) as (copy, temporary, target):
             shutil.copyfileobj(source, copy, 1 << 20)
-            copy.flush()
-            os.fsync(copy.fileno())
-        os.replace(temporary, target)
+            _synced(copy)
+            os.replace(temporary, target)
 
     def get(self, key: str) -> bytes:
         """The object's bytes; KeyError if there is none."""
@@ -123,18 +134,37 @@ class DiskStore:
 
     def list(self, prefix: str = "") -> list[str]:
         """Sorted keys that start with `prefix`; unfinished writes are not listed."""
+        return sorted(self._walk(prefix))
+
+    def _walk(self, prefix: str) -> Iterator[str]:
         base = self.folder / (checked_key(prefix).rpartition("/")[0] if prefix else "")
-        found = (Path(folder, name).relative_to(self.folder).as_posix() for folder, _, names in os.walk(base) for name in names)
-        return sorted(key for key in found if key.startswith(prefix) and not key.endswith(".tmp"))
+        for folder, _, names in os.walk(base):
+            inside = Path(folder).relative_to(self.folder).as_posix()
+            keys = (name if inside == "." else f"{inside}/{name}" for name in names if not UNFINISHED.fullmatch(name))
+            yield from (key for key in keys if key.startswith(prefix))
 
     def stats(self, prefix: str = "") -> dict[str, Stat]:
-        """Size, stamp and age of every object whose key starts with `prefix`, sorted by key."""
+        """Size, stamp and age of every regular file whose key starts with `prefix`, sorted by key; links are not followed."""
         found = {}
         for key in self.list(prefix):
             with contextlib.suppress(FileNotFoundError):
-                status = self._file(key).stat()
-                found[key] = Stat(status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_mtime_ns)
+                status = os.lstat(f"{self.folder}/{key}")
+                if stat.S_ISREG(status.st_mode):
+                    found[key] = Stat(status.st_size, f"{status.st_size}-{status.st_mtime_ns}", status.st_ctime_ns)
         return found
+
+    def folders(self, prefix: str) -> tuple[str, ...]:
+        """Sorted names of the folders right under `prefix` (which ends with '/'), without a look at what they hold."""
+        try:
+            return tuple(sorted(entry.name for entry in os.scandir(self._file(prefix)) if entry.is_dir()))
+        except FileNotFoundError:
+            return ()
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` (not included) of the object, fewer where it ends before; KeyError if there is none."""
+        with self.open(key) as stream:
+            stream.seek(start)
+            return stream.read(end - start)
 
     def open(self, key: str) -> IO[bytes]:
         """The object as a seekable stream; KeyError if there is none."""
@@ -146,11 +176,13 @@ class DiskStore:
     def move(self, key: str, to: str) -> None:
         """Gives the object another key, at once; KeyError if there is none."""
         target = self._file(to)
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self._file(key), target)
         except FileNotFoundError as err:
             raise KeyError(f"no object {key!r} in {self.uri}") from err
+        except OSError as err:
+            raise BadTransport(f"{self.uri}: {key}: {err}. Is the disk writable?") from err
 
     def delete(self, key: str) -> None:
         """Removes the object if it is there."""
@@ -168,181 +200,9 @@ class DiskStore:
         return str(self._file(key)), None
 
 
-class S3Store:
-    """Objects in a bucket under a prefix, through boto3 with its standard retries."""
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
-        self.bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
-        self.prefix = f"{prefix}/" if prefix else ""
-
-    @cached_property
-    def client(self) -> Any:
-        """The boto3 client; on first use it proves that conditional writes are honoured."""
-        import boto3
-        from botocore.config import Config
-
-        client = boto3.session.Session().client("s3", config=Config(retries={"mode": "standard", "max_attempts": 6}))
-        self._probe_conditional_put(client)
-        return client
-
-    def _probe_conditional_put(self, client: Any) -> None:
-        key = f"{self.prefix}.probe/{uuid.uuid4().hex}"
-        with self._transport("probe"):
-            client.put_object(Bucket=self.bucket, Key=key, Body=b"1", IfNoneMatch="*")
-            try:
-                refused = not self._create(client, key, b"2")
-            finally:
-                client.delete_object(Bucket=self.bucket, Key=key)
-        if not refused:
-            raise BadTransport(
-                f"{self.uri} ignores If-None-Match: writers could overwrite each other without an error. "
-                "Use a store that honours conditional PUT."
-            )
-
-    @contextlib.contextmanager
-    def _transport(self, key: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            yield
-        except ClientError as err:
-            code = err.response.get("Error", {}).get("Code", "")
-            if code in ("404", "NoSuchKey", "NotFound"):
-                raise KeyError(f"no object {key!r} in {self.uri}") from err
-            raise BadTransport(
-                f"{self.uri}: {key}: {err}. Check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL and the identity's rights."
-            ) from err
-        except BotoCoreError as err:
-            raise BadTransport(f"{self.uri}: {key}: {err}. Is the endpoint up and AWS_ENDPOINT_URL right?") from err
-
-    def _create(self, client: Any, name: str, data: bytes) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            client.put_object(Bucket=self.bucket, Key=name, Body=data, IfNoneMatch="*")
-        except ClientError as err:
-            if err.response["ResponseMetadata"]["HTTPStatusCode"] in (409, 412):
-                return False
-            raise
-        return True
-
-    def _name(self, key: str) -> str:
-        return self.prefix + checked_key(key)
-
-    def put(self, key: str, data: bytes) -> None:
-        """Writes or replaces the object."""
-        with self._transport(key):
-            self.client.put_object(Bucket=self.bucket, Key=self._name(key), Body=data)
-
-    def put_if_absent(self, key: str, data: bytes) -> bool:
-        """True if this call created the object."""
-        with self._transport(key):
-            return self._create(self.client, self._name(key), data)
-
-    def put_file(self, key: str, file: Path) -> None:
-        """Writes or replaces the object with a file's content (in parts where it is large)."""
-        from boto3.exceptions import S3UploadFailedError
-
-        with self._transport(key):
-            try:
-                self.client.upload_file(str(file), self.bucket, self._name(key))
-            except S3UploadFailedError as err:
-                raise BadTransport(f"{self.uri}: {key}: {err}. The upload was given up; run again to resume.") from err
-
-    def get(self, key: str) -> bytes:
-        """The object's bytes; KeyError if there is none."""
-        with self._transport(key):
-            body: bytes = self.client.get_object(Bucket=self.bucket, Key=self._name(key))["Body"].read()
-            return body
-
-    def exists(self, key: str) -> bool:
-        """Whether the object is there."""
-        try:
-            with self._transport(key):
-                self.client.head_object(Bucket=self.bucket, Key=self._name(key))
-        except KeyError:
-            return False
-        return True
-
-    def list(self, prefix: str = "") -> list[str]:
-        """Sorted keys that start with `prefix`."""
-        with self._transport(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
-            return sorted(item["Key"].removeprefix(self.prefix) for page in pages for item in page.get("Contents", ()))
-
-    def stats(self, prefix: str = "") -> dict[str, Stat]:
-        """Size, ETag and age of every object whose key starts with `prefix`, sorted by key."""
-        with self._transport(prefix):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + prefix)
-            items = [item for page in pages for item in page.get("Contents", ())]
-        return {
-            item["Key"].removeprefix(self.prefix): Stat(item["Size"], item["ETag"].strip('"'), int(item["LastModified"].timestamp() * 1e9))
-            for item in sorted(items, key=lambda item: str(item["Key"]))
-        }
-
-    def open(self, key: str) -> IO[bytes]:
-        """The object as a seekable stream of range reads; KeyError if there is none."""
-        with self._transport(key):
-            size = self.client.head_object(Bucket=self.bucket, Key=self._name(key))["ContentLength"]
-        return io.BufferedReader(_Ranges(self, key, size), RANGE_BYTES)
-
-    def read_range(self, key: str, start: int, end: int) -> bytes:
-        """Bytes `start` to `end` (not included) of an object."""
-        with self._transport(key):
-            found = self.client.get_object(Bucket=self.bucket, Key=self._name(key), Range=f"bytes={start}-{end - 1}")
-            data: bytes = found["Body"].read()
-            return data
-
-    def move(self, key: str, to: str) -> None:
-        """Gives the object another key: copied within the store (in parts where it is large), then removed; KeyError if there is none."""
-        with self._transport(key):
-            self.client.copy({"Bucket": self.bucket, "Key": self._name(key)}, self.bucket, self._name(to))
-            self.client.delete_object(Bucket=self.bucket, Key=self._name(key))
-
-    def delete(self, key: str) -> None:
-        """Removes the object if it is there."""
-        with self._transport(key):
-            self.client.delete_object(Bucket=self.bucket, Key=self._name(key))
-
-    @contextlib.contextmanager
-    def path(self, key: str) -> Iterator[Path]:
-        """A temporary local file with the object's bytes."""
-        with tempfile.TemporaryDirectory(prefix="flywheel-") as folder:
-            file = Path(folder, PurePosixPath(key).name)
-            with self._transport(key):
-                self.client.download_file(self.bucket, self._name(key), str(file))
-            yield file
-
-    def lance(self, key: str) -> tuple[str, dict[str, str] | None]:
-        """(uri, storage options) for a Lance dataset under this root."""
-        endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-        options = {"endpoint": endpoint, "allow_http": "true"} if endpoint.startswith("http://") else {}
-        return f"{self.uri}/{checked_key(key)}", options
-
-
-class _Ranges(io.RawIOBase):
-    """An S3 object read by ranges: only what is asked for travels."""
-
-    def __init__(self, store: S3Store, key: str, size: int) -> None:
-        self._store, self._key, self._size, self._at = store, key, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = max(0, offset + (0 if whence == io.SEEK_SET else self._at if whence == io.SEEK_CUR else self._size))
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        end = min(self._at + len(buffer), self._size)
-        data = self._store.read_range(self._key, self._at, end) if end > self._at else b""
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
+def _synced(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def media_key(sha256: str, ext: str) -> str:

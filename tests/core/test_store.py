@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from flywheel.errors import BadData
+from flywheel.errors import BadData, BadTransport
 from flywheel.store import DiskStore, media_key, open_store, put_media
 
 
@@ -52,8 +52,9 @@ def test_one_writer_wins_a_race(tmp_path):
 def test_unfinished_writes_are_not_listed(tmp_path):
     store = open_store(tmp_path)
     store.put("a/x", b"1")
-    (tmp_path / "a" / ".y.0123.tmp").write_bytes(b"half")
-    assert store.list("a/") == ["a/x"]
+    (tmp_path / "a" / f".y.{'0f' * 16}.tmp").write_bytes(b"half")
+    (tmp_path / "a" / "z.tmp").write_bytes(b"somebody else's")
+    assert store.list("a/") == ["a/x", "a/z.tmp"]
 
 
 def test_media_are_addressed_by_content(tmp_path):
@@ -61,3 +62,36 @@ def test_media_are_addressed_by_content(tmp_path):
     sha = put_media(store, b"pixels", "jpg")
     assert put_media(store, b"pixels", "jpg") == sha
     assert store.list() == [media_key(sha, "jpg")]
+
+
+def test_an_object_moves_with_its_stamp_and_is_read_by_ranges(tmp_path):
+    store = open_store(tmp_path)
+    store.put("inbox/a b/x", b"0123456789")
+    before = store.stats("inbox/")["inbox/a b/x"]
+    store.move("inbox/a b/x", "landing/b/x")
+    after = store.stats("landing/")["landing/b/x"]
+    assert (after.bytes, after.stamp) == (before.bytes, before.stamp) and before.bytes == 10
+    assert store.list() == ["landing/b/x"]
+    assert [store.read_range("landing/b/x", a, b) for a, b in ((0, 3), (8, 99), (99, 100))] == [b"012", b"89", b""]
+    for lost in (lambda: store.move("inbox/a b/x", "y"), lambda: store.read_range("y", 0, 1)):
+        with pytest.raises(KeyError, match="no object"):
+            lost()
+
+
+def test_a_listing_says_nothing_of_links_and_folders_are_seen_without_their_files(tmp_path):
+    store = open_store(tmp_path / "root")
+    (tmp_path / "secret").write_text("key")
+    store.put("inbox/day/a", b"1")
+    store.put("inbox/b", b"1")
+    (tmp_path / "root/inbox/link").symlink_to(tmp_path / "secret")
+    assert list(store.stats("inbox/")) == ["inbox/b", "inbox/day/a"]
+    assert store.folders("inbox/") == ("day",)
+    assert store.folders("nowhere/") == ()
+
+
+def test_a_disk_that_takes_no_write_is_a_transport_error(tmp_path):
+    (tmp_path / "root").write_bytes(b"a file where the root should be")
+    store = open_store(tmp_path / "root")
+    for write in (lambda: store.put("a", b"1"), lambda: store.put_if_absent("a", b"1"), lambda: store.put_file("a", tmp_path / "root")):
+        with pytest.raises(BadTransport, match="disk writable"):
+            write()

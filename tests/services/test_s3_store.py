@@ -47,12 +47,54 @@ def test_one_of_eight_racing_writers_wins(s3_root):
     assert [str(index).encode() for index in wins] == [store.get("k")]
 
 
-@pytest.mark.parametrize(("key", "secret"), [("testkey", "wrong"), ("readkey", "readsecret")])
-def test_wrong_secret_and_read_only_identity_say_what_to_check(s3_root, monkeypatch, key, secret):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    with pytest.raises(BadTransport, match="AWS_SECRET_ACCESS_KEY"):
-        open_store(s3_root).put("a/x", b"1")
+WRONG = [
+    ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "the secret is wrong: check AWS_SECRET_ACCESS_KEY"),
+    ({"AWS_ACCESS_KEY_ID": "nobody"}, "does not know this key: check AWS_ACCESS_KEY_ID"),
+    ({"AWS_ACCESS_KEY_ID": "readkey", "AWS_SECRET_ACCESS_KEY": "readsecret"}, "may not do that: give it the right to read, write"),
+    ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "is the server up, and is AWS_ENDPOINT_URL"),
+    ({"AWS_ENDPOINT_URL": "localhost"}, "must be like http://host:port"),
+]
+
+
+@pytest.mark.parametrize(("env", "advice"), WRONG)
+def test_trouble_says_what_to_do_and_writes_nothing(s3_root, monkeypatch, env, advice):
+    with monkeypatch.context() as wrong:
+        for name, value in env.items():
+            wrong.setenv(name, value)
+        with pytest.raises(BadTransport, match=advice):
+            open_store(s3_root).put("a/x", b"1")
+    assert open_store(s3_root).list() == []
+
+
+def test_no_bucket_is_said(s3_root):
+    with pytest.raises(BadTransport, match="there is no bucket 'nowhere': create it"):
+        open_store("s3://nowhere/fleet").list()
+
+
+def test_an_identity_that_may_only_read_can_read(s3_root, monkeypatch):
+    open_store(s3_root).put("a/x", b"1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "readkey")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "readsecret")
+    store = open_store(s3_root)
+    assert store.list() == ["a/x"] and store.get("a/x") == b"1"
+
+
+def test_large_objects_go_in_parts_and_come_back_by_ranges(s3_root, tmp_path):
+    data = bytes(range(256)) * (80 << 12)  # 80 MB
+    store = open_store(s3_root)
+    (tmp_path / "large").write_bytes(data)
+    store.put("inbox/a", data)
+    store.put_file("inbox/b", tmp_path / "large")
+    store.move("inbox/b", "landing/b")
+    assert store.list("inbox/") == ["inbox/a"] and store.folders("landing/") == ()
+    for key in ("inbox/a", "landing/b"):
+        assert store.stats(key)[key].bytes == len(data)
+        with store.path(key) as file:
+            assert file.read_bytes() == data
+    with store.open("landing/b") as stream:
+        stream.seek(-300, 2)
+        assert stream.read() == data[-300:]
+    assert store.read_range("inbox/a", len(data), len(data) + 9) == b""
 
 
 def test_a_server_that_is_away_is_a_transport_error(s3_root, monkeypatch):
