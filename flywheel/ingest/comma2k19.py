@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
+from flywheel.ingest import comma2k19_can as can
 from flywheel.ingest import comma2k19_radar as radar
 from flywheel.ingest.comma2k19_arrays import Channel, finite, load_channel, numbers, rising
 from flywheel.ingest.comma2k19_clock import LIVE, Clock, load_clock, utc_ns
 from flywheel.ingest.comma2k19_pose import Poses, load_poses
 from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
 from flywheel.ingest.kinematics import derivative
+from flywheel.ingest.mapping import CanMapping
 from flywheel.ingest.signals import Stream, signals_table
 
 Array = NDArray[np.float64]
@@ -44,11 +46,13 @@ def read(log: Log) -> Iterator[Item]:
     channels = load_channels(log)
     clock = load_clock(log, {name: channels[f"GNSS/{name}"] for name in LIVE if f"GNSS/{name}" in channels})
     poses = load_poses(log)
-    streams = list(ego_streams(channels, clock, poses))
+    decoded = can.decode(log, clock)
+    own = can.without(list(ego_streams(channels, clock, poses)), decoded.streams)
+    streams = [*own, *decoded.streams]
     if not streams:
         raise BadData("processed_log and global_pose hold no speed, steering, IMU, GNSS fix or pose: there is no ego state")
-    yield facts(log, channels, clock, streams)
-    yield from clock.findings
+    yield facts(log, channels, clock, own or streams, decoded.mapping)
+    yield from (*clock.findings, *decoded.findings)
     yield from imu_findings(channels, poses)
     yield Rows("SIGNALS", signals_table(streams))
     yield from _tracks(channels, clock, poses)
@@ -113,8 +117,8 @@ def _turning(channel: Channel) -> dict[str, Array]:
 EGO = {"IMU/accelerometer": _accelerations, "IMU/gyro": _turning, "CAN/speed": _speed, "CAN/steering_angle": _steering}
 
 
-def facts(log: Log, channels: dict[str, Channel], clock: Clock, streams: list[Stream]) -> DriveFacts:
-    """Vehicle from the route's name (its dongle), place from the GNSS, day from the clock."""
+def facts(log: Log, channels: dict[str, Channel], clock: Clock, streams: list[Stream], said: CanMapping | None) -> DriveFacts:
+    """Vehicle from the route's name (its dongle), place from the GNSS, or both from a mapping beside it; day from the clock."""
     route = ROUTE.search(log.name)
     fixes = next((channels[f"GNSS/{name}"].values for name in LIVE if f"GNSS/{name}" in channels), None)
     place = "unknown" if fixes is None else f"lat{np.median(fixes[:, 0]):.1f}_lon{np.median(fixes[:, 1]):.1f}"
@@ -123,8 +127,8 @@ def facts(log: Log, channels: dict[str, Channel], clock: Clock, streams: list[St
     derived = [name for name in ("ax_mps2", "ay_mps2", "yaw_rate_radps", "x_m", "y_m", "heading_rad") if name in held]
     tracked = ["TRACKS.vx_mps", "TRACKS.vy_mps"] if "CAN/radar" in channels and "CAN/speed" in channels else []
     return DriveFacts(
-        vehicle_id=route[1] if route else "comma2k19", place=place, day=day, clock=clock.name, clock_error_ns=clock.error_ns,
-        licence="MIT", derived=(*derived, *tracked),
+        vehicle_id=said.vehicle_id if said else route[1] if route else "comma2k19", place=said.place if said else place, day=day,
+        clock=clock.name, clock_error_ns=clock.error_ns, licence=said.licence if said else "MIT", derived=(*derived, *tracked),
     )  # fmt: skip
 
 

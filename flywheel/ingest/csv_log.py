@@ -29,7 +29,15 @@ def matches(log: Log) -> bool:
     if path is None:
         return False
     head = log.head(path, size=HEAD_BYTES)
-    return bool(head) and (any(name.endswith("mapping.toml") for name in log.paths) or _delimiter(_text(head)) is not None)
+    return bool(head) and (_delimiter(_text(head)) is not None or _declared(log))
+
+
+def _declared(log: Log) -> bool:
+    """Whether a mapping lies beside it that is for a CSV, or is too damaged to tell (read says so then)."""
+    try:
+        return isinstance(maps.sidecar(log), maps.CsvMapping)
+    except BadData:
+        return True
 
 
 def read(log: Log) -> Iterator[Item]:
@@ -152,7 +160,7 @@ def facts(mapping: maps.CsvMapping, t0_ns: int) -> DriveFacts:
     relative = mapping.time.epoch == "relative"
     derived = ("ax_mps2",) if "speed_mps" in mapping.columns and "ax_mps2" not in mapping.columns else ()
     return DriveFacts(
-        vehicle_id=mapping.vehicle_id, place=mapping.place, day=day, clock="relative" if relative else mapping.clock,
+        vehicle_id=mapping.vehicle_id, place=mapping.place, day=day, clock="relative" if relative else mapping.clock or "utc",
         clock_error_ns=None if relative else mapping.clock_error_ns, licence=mapping.licence, derived=derived,
     )  # fmt: skip
 

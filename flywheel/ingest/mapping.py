@@ -98,7 +98,7 @@ class _Mapping(Record):
     vehicle_id: str
     place: str
     licence: str | None = None
-    clock: str = "utc"
+    clock: str | None = None
     clock_error_ns: int | None = Field(None, ge=0)
 
     def sources(self) -> dict[str, Value]:
@@ -152,12 +152,24 @@ class CsvMapping(_Mapping):
 
 
 class CanMapping(_Mapping):
-    """How a CAN log is decoded with the database beside it. bus: only frames of this channel. epoch: as in Time."""
+    """How a CAN log is decoded with the database beside it.
+
+    epoch: `log` (what the log itself says), `relative` (no wall clock), or the ISO time of the log's zero. utc_offset_h: how far the clock
+    that wrote an ASC or BLF was ahead of UTC, which those formats do not say. bus: only frames of this channel.
+    """
 
     kind: Literal["can"]
-    epoch: str = "unix"
+    epoch: str = "log"
+    utc_offset_h: float | None = Field(None, ge=-14, le=14)
     bus: str | None = None
     signals: dict[str, Signal]
+
+    @field_validator("epoch")
+    @classmethod
+    def _epoch(cls, value: str) -> str:
+        if value != "log":
+            epoch_ns(value)
+        return value
 
     def sources(self) -> dict[str, Value]:
         return dict(self.signals)
@@ -228,7 +240,7 @@ def can_snippet(signals: Iterable[tuple[str, str]]) -> str:
         (pair for pair in pairs if re.search(r"speed|velocity", pair[1], re.IGNORECASE)), (pairs or [("MESSAGE", "SIGNAL")])[0]
     )
     return (
-        f'kind = "can"\nvehicle_id = "EDIT"\nplace = "EDIT"\nepoch = "unix" # or relative, or an ISO time\n'
+        f'kind = "can"\nvehicle_id = "EDIT"\nplace = "EDIT"\nepoch = "log" # or relative, or the ISO time of its zero\n'
         f'[signals]\nspeed_mps = {{message = {_quoted(message)}, signal = {_quoted(signal)}, unit = "km/h"}}'
     )
 
