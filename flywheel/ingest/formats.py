@@ -8,9 +8,11 @@ from flywheel.errors import BadData
 from flywheel.ingest import (
     av2_forecast,
     av2_sensor,
+    can_log,
     comma2k19,
     commonroad,
     csv_log,
+    dgp,
     mcap_log,
     multiview,
     pandaset,
@@ -20,6 +22,7 @@ from flywheel.ingest import (
     video_file,
 )
 from flywheel.ingest.drive import Blob, Item, Log
+from flywheel.ingest.images import JPEG_MAGIC, PNG_MAGIC
 
 
 def no_media(log: Log) -> Iterator[Blob]:
@@ -60,9 +63,11 @@ FORMATS: tuple[Format, ...] = (
     Format("commonroad", commonroad.matches, commonroad.read),
     Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
     Format("multiview", multiview.matches, multiview.read, multiview.media, multiview.parts, root=multiview.ROOT),
+    Format("dgp", dgp.matches, dgp.read, dgp.media, root=dgp.ROOT),
     Format("video", video_file.matches, video_file.read, video_file.media),
     Format("rosbag1", rosbag1.matches, rosbag1.read, rosbag1.media),
     Format("rosbag2", rosbag2.matches, rosbag2.read, rosbag2.media, root=rosbag2.ROOT),
+    Format("can", can_log.matches, can_log.read),
     Format("csv", csv_log.matches, csv_log.read),
 )
 
@@ -75,5 +80,7 @@ def detect(log: Log) -> Format:
     if log.is_file:
         with log.local():  # a file that has changed since it landed is reported as that
             pass
+    if log.is_file and log.head(size=8).startswith((JPEG_MAGIC, PNG_MAGIC)):
+        raise BadData(f"{log.name}: one picture is no drive: it has no time and no neighbours. Land the recording that it belongs to")
     known = ", ".join(f.name for f in FORMATS)
     raise BadData(f"{log.name}: no known log format ({known}) by its content; it stays in landing until a reader for it is added")
