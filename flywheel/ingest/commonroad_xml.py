@@ -97,9 +97,11 @@ def _obstacle(element: Any, name: str, role: str) -> Obstacle:
     placed = [(step, *_position(s), number(s, "orientation"), number(s, "velocity")) for step, s in sorted(states.items())]
     rows = np.array(placed, np.float64).reshape(-1, 5)
     known = np.isfinite(rows[:, 1:4]).all(axis=1)
-    rows = rows[known]
+    rows, size = rows[known], _size(element.find("shape"))
+    if not min(size) > 0:
+        raise BadData(f"has size {size} m")
     return Obstacle(
-        name, role, str(element.findtext("type", "unknown")).strip(), _size(element.find("shape")), rows[:, 0].astype(np.int64),
+        name, role, str(element.findtext("type", "unknown")).strip(), size, rows[:, 0].astype(np.int64),
         rows[:, 1:3], rows[:, 3], rows[:, 4], sets=element.find("occupancySet") is not None or not known.all(),
     )  # fmt: skip
 

@@ -176,6 +176,8 @@ def _ego(state: State, times: Times, *, dataset: str) -> tuple[EgoPath, NDArray[
         raise BadData(f"the ego is valid at {len(state.steps)} steps; a drive needs two")
     if not all(np.isfinite(values).all() for values in (state.place, state.heading, state.velocity, state.size)):
         raise BadData("the ego's states are not finite numbers")
+    if dataset not in AT_AXLE and (state.size <= 0).any():
+        raise BadData("the ego has no size, so its rear axle cannot be placed")
     place = state.place if dataset in AT_AXLE else axle_of(state.place, state.heading, state.size)
     return EgoPath(times[state.steps], place, state.heading), state.steps
 
