@@ -93,6 +93,21 @@ class Manifest(Frozen):
         return f"{self.name}@{self.version}"
 
 
+class Withdrawn(Frozen):
+    """What is left of a version that was withdrawn because a source was removed: enough to tell it apart, nothing of what it held."""
+
+    name: str
+    version: str
+    digest: str
+    rows: int
+    replaced_by: str | None
+
+
+def withdrawn_key(name: str, version: str) -> str:
+    """Where the note of a withdrawn version lies."""
+    return manifest_key(name, version, ext="withdrawn.json")
+
+
 def dataset_key(name: str) -> str:
     """Where a dataset's Lance files lie."""
     return f"datasets/{checked_name(name)}.lance"
@@ -130,6 +145,13 @@ def versions(store: Store, name: str) -> list[str]:
     return sorted(found, key=lambda version: int(version[1:]))
 
 
+def withdrawn(store: Store, name: str) -> list[Withdrawn]:
+    """Versions of one dataset that were withdrawn."""
+    head = manifest_key(name, "")[: -len(".json")]
+    keys = [key for key in store.list(head) if key.endswith(".withdrawn.json")]
+    return [Withdrawn.model_validate_json(store.get(key)) for key in keys]
+
+
 def parse_ref(ref: str) -> tuple[str, str | None]:
     """(name, version) of `name@v1`; the version is None for a bare name."""
     name, _, version = ref.partition("@")
@@ -147,6 +169,9 @@ def read_manifest(store: Store, ref: str) -> Manifest:
     try:
         data = store.get(manifest_key(name, version or known[-1]))
     except KeyError as err:
+        gone = {note.version: note.replaced_by for note in withdrawn(store, name)}
+        if version in gone:
+            raise BadData(f"{ref} was withdrawn: a source was removed. What is left of it: {gone[version] or 'nothing'}") from err
         raise BadData(f"no version {ref!r} in {store.uri}; versions of {name}: {versions(store, name) or 'none'}") from err
     return parse_manifest(data, where=f"{store.uri}/{manifest_key(name, version or known[-1])}")
 

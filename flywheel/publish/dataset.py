@@ -53,6 +53,7 @@ def publish(store: Store, recipe: Recipe | None = None) -> DatasetVersion:
     """
     recipe = recipe or Recipe()
     earlier = [read_manifest(store, f"{recipe.name}@{version}") for version in versions(store, recipe.name)]
+    version = lake.next_version(store, recipe.name)
     found = collect(store, recipe, known=lake.known_sizes(lake.head(store, recipe.name)))
     if not found.rows:
         raise NotEvaluable(f"{recipe.name}: no sample at all in {store.uri}. Ingest and mine drives that have a camera first.")
@@ -62,7 +63,10 @@ def publish(store: Store, recipe: Recipe | None = None) -> DatasetVersion:
         raise GateFailed(f"{recipe.name}: not published, the splits leak:\n" + "\n".join(problems[:20]))
     digest = rows_digest(row_hash(row) for row in rows)
     same = next((manifest for manifest in earlier if manifest.digest == digest), None)
-    return summary(same or _commit(store, recipe, found, rows, groups, earlier))
+    if same is not None:
+        return summary(same)
+    lance_version, previous = lake.sync(store, recipe.name, rows), earlier[-1].version if earlier else None
+    return summary(commit(store, recipe, found, rows, groups, version=version, previous=previous, lance_version=lance_version))
 
 
 def _kept(earlier: list[Manifest]) -> dict[str, str]:
@@ -78,13 +82,14 @@ def _others(store: Store, name: str) -> list[Manifest]:
     return [read_manifest(store, ref) for ref in _refs(store) if ref.partition("@")[0] != name]
 
 
-def _commit(
-    store: Store, recipe: Recipe, found: Collected, rows: list[dict[str, Any]], groups: dict[str, str], earlier: list[Manifest]
-) -> Manifest:
-    lance_version = lake.sync(store, recipe.name, rows)
+def commit(
+    store: Store, recipe: Recipe, found: Collected, rows: list[dict[str, Any]], groups: dict[str, str],
+    *, version: str, previous: str | None, lance_version: int,
+) -> Manifest:  # fmt: skip
+    """Publishes what a Lance version holds (these rows) under a version's name."""
     manifest = Manifest(
-        name=recipe.name, version=f"v{len(earlier) + 1}", digest=rows_digest(row_hash(row) for row in rows), rows=len(rows),
-        lance_version=lance_version, previous=earlier[-1].version if earlier else None,
+        name=recipe.name, version=version, digest=rows_digest(row_hash(row) for row in rows), rows=len(rows),
+        lance_version=lance_version, previous=previous,
         splits={split: sum(row["split"] == split for row in rows) for split in ("train", "val", "test")},
         groups=groups, slices=_slices(rows), generators=dict(sorted(Counter(r["generator"] for r in rows if r["synthetic"]).items())),
         sources=tuple(found.sources), refused=tuple(found.refused), recipe=recipe.model_dump(mode="json"), code_version=__version__,

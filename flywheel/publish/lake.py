@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from tqdm import tqdm
 
-from flywheel.datasets import IMAGE, ROW_HASH, ROWS, dataset_key, read_rows, row_hash, rows_digest
+from flywheel.datasets import IMAGE, ROW_HASH, ROWS, dataset_key, read_rows, row_hash, rows_digest, versions, withdrawn
 from flywheel.errors import BadData, BadTransport, FlywheelError, require
 from flywheel.store import Store, media_key
 from flywheel.types import sha256_hex
@@ -27,6 +27,12 @@ def head(store: Store, name: str) -> Any | None:
     if not store.list(f"{dataset_key(name)}/_versions/"):
         return None
     return lance.dataset(uri, storage_options=options)
+
+
+def next_version(store: Store, name: str) -> str:
+    """The name of the version after all that were ever published, withdrawn ones too."""
+    numbers = [int(version[1:]) for version in (*versions(store, name), *(note.version for note in withdrawn(store, name)))]
+    return f"v{max(numbers, default=0) + 1}"
 
 
 def known_sizes(dataset: Any | None) -> dict[str, tuple[int, int]]:
@@ -60,7 +66,7 @@ def _write(store: Store, name: str, wanted: Wanted, new: list[str], *, mode: str
     lance = require("lance", extra="all")
     uri, options = store.lance(dataset_key(name))
     failed: list[FlywheelError] = []
-    reader = pa.RecordBatchReader.from_batches(_schema(), _batches(store, wanted, new, failed))
+    reader = pa.RecordBatchReader.from_batches(schema(), _batches(store, wanted, new, failed))
     try:
         return lance.write_dataset(
             reader, uri, mode=mode, storage_options=options, data_storage_version="2.2", enable_stable_row_ids=True
@@ -93,7 +99,8 @@ def _image(store: Store, row: Mapping[str, Any]) -> bytes:
     return data
 
 
-def _schema() -> pa.Schema:
+def schema() -> pa.Schema:
+    """The columns of a dataset as Lance holds them, the image as a packed blob."""
     lance = require("lance", extra="all")
     image = lance.blob_field(IMAGE, nullable=False, inline_size_threshold=PACKED_FROM_BYTES)
     return pa.schema([*ROWS, pa.field(ROW_HASH, pa.string(), nullable=False), image])
@@ -111,5 +118,5 @@ def _batches(store: Store, wanted: Wanted, order: list[str], failed: list[Flywhe
                 failed.append(err)
                 raise
             columns = [pa.array([row[field.name] for row in rows], field.type) for field in ROWS]
-            yield pa.record_batch([*columns, pa.array(hashes), lance.blob_array(images)], schema=_schema())
+            yield pa.record_batch([*columns, pa.array(hashes), lance.blob_array(images)], schema=schema())
             bar.update(len(rows))
