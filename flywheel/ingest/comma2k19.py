@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData
 from flywheel.ingest import comma2k19_can as can
 from flywheel.ingest import comma2k19_radar as radar
+from flywheel.ingest import comma2k19_video as video
 from flywheel.ingest.comma2k19_arrays import Channel, finite, load_channel, numbers, rising
 from flywheel.ingest.comma2k19_clock import LIVE, Clock, load_clock, utc_ns
 from flywheel.ingest.comma2k19_pose import Poses, load_poses
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.mapping import CanMapping
 from flywheel.ingest.signals import Stream, signals_table
@@ -44,7 +45,7 @@ def matches(log: Log) -> bool:
 def read(log: Log) -> Iterator[Item]:
     """The drive of a segment; BadData names the array of what is wrong."""
     channels = load_channels(log)
-    clock = load_clock(log, {name: channels[f"GNSS/{name}"] for name in LIVE if f"GNSS/{name}" in channels})
+    clock = load_clock(log, _receivers(channels))
     poses = load_poses(log)
     decoded = can.decode(log, clock)
     own = can.without(list(ego_streams(channels, clock, poses)), decoded.streams)
@@ -57,9 +58,16 @@ def read(log: Log) -> Iterator[Item]:
     yield Rows("SIGNALS", signals_table(streams))
     yield from _tracks(channels, clock, poses)
     yield from beats(log, channels, clock)
-    if "preview.png" in log.paths:
-        text = "preview.png is a single picture without a time: it is no camera stream and was left in landing"
-        yield Finding(severity="warning", gate="camera", message=text)
+    yield from video.items(log, clock)
+
+
+def media(log: Log) -> Iterator[Blob]:
+    """The segments of the camera's video."""
+    return video.media(log, load_clock(log, _receivers(load_channels(log))))
+
+
+def _receivers(channels: dict[str, Channel]) -> dict[str, Channel]:
+    return {name: channels[f"GNSS/{name}"] for name in LIVE if f"GNSS/{name}" in channels}
 
 
 def load_channels(log: Log) -> dict[str, Channel]:
@@ -84,7 +92,7 @@ def ego_streams(channels: dict[str, Channel], clock: Clock, poses: Poses | None)
         centripetal = {} if speed is None else {"ay_mps2": np.interp(poses.t_s, speed.t_s, speed.values[:, 0]) * poses.yaw_rate_radps}
         place = {"x_m": poses.place_m[:, 0], "y_m": poses.place_m[:, 1], "heading_rad": poses.heading_rad}
         yield _stream(clock.ns(poses.t_s), place | centripetal | {"yaw_rate_radps": poses.yaw_rate_radps})
-    fixes = next((channels[f"GNSS/{name}"] for name in LIVE if f"GNSS/{name}" in channels), None)
+    fixes = next(iter(_receivers(channels).values()), None)
     if fixes is not None:
         times = utc_ns(fixes) if clock.error_ns is not None else clock.ns(fixes.t_s)
         yield _stream(times, {"lat_deg": fixes.values[:, 0], "lon_deg": fixes.values[:, 1]})
@@ -120,7 +128,7 @@ EGO = {"IMU/accelerometer": _accelerations, "IMU/gyro": _turning, "CAN/speed": _
 def facts(log: Log, channels: dict[str, Channel], clock: Clock, streams: list[Stream], said: CanMapping | None) -> DriveFacts:
     """Vehicle from the route's name (its dongle), place from the GNSS, or both from a mapping beside it; day from the clock."""
     route = ROUTE.search(log.name)
-    fixes = next((channels[f"GNSS/{name}"].values for name in LIVE if f"GNSS/{name}" in channels), None)
+    fixes = next((fix.values for fix in _receivers(channels).values()), None)
     place = "unknown" if fixes is None else f"lat{np.median(fixes[:, 0]):.1f}_lon{np.median(fixes[:, 1]):.1f}"
     day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(streams[0].times[0]) // 1000)).date().isoformat()
     held = {name for stream in streams for name in stream.columns}

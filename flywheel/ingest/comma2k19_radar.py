@@ -1,10 +1,11 @@
 """The factory radar of a comma2k19 segment to TRACKS: one row per point, tracked by the radar itself.
 
 Rows are [forward m, left m, relative speed m/s, nan, nan, CAN address, new track], distances from the front bumper (the dataset's
-README). An address is a slot: what it holds is one object until `new track` is set or the slot is silent for MAX_GAP_S. The rows of one
-sweep are some milliseconds apart and get the time of its first. A radar point is a place on the object, nearest side first, and tells no
-size: boxes get a nominal size and stand behind the point. A track that moved over ground faster than MOVING_MPS, for most of its points,
-is taken for a car (on the dataset's motorway nothing else does); the others are `other`.
+README). An address is a slot: what it holds is one object until `new track` is set or the slot is silent for MAX_GAP_S (in the example
+segment a slot never jumps without). The rows of one sweep are some milliseconds apart and get the time of its first. A radar point is a
+place on the object, nearest side first, and tells no size: boxes get a nominal size and stand behind the point. A track that moved over
+ground faster than MOVING_MPS, for most of its points, is taken for a car (on the dataset's motorway nothing else does); the others are
+`other`.
 """
 
 from collections.abc import Iterator

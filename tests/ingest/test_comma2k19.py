@@ -12,7 +12,9 @@ from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore
 from flywheel.tables import read_table
+from flywheel.video import still
 from tests.ingest import make_comma2k19 as made
+from tests.ingest.make_video import elementary, number_in
 
 REAL = Path(os.environ.get("FLYWHEEL_REAL_DATA", Path(__file__).parents[2] / "../shared/data"), "comma2k19_example_seg40")
 UTC_NS = int(made.UTC_S) * 10**9
@@ -94,6 +96,22 @@ def test_radar_slots_become_tracks_that_move_over_ground(store: DiskStore) -> No
 def test_every_channel_beats(store: DiskStore) -> None:
     samples = {row["sensor"]: row["samples"] for row in read_table(store, "SENSORS").to_pylist()}
     assert (samples["CAN/raw_can"], samples["global_pose"], samples["CAN/wheel_speed"]) == (made.RAW, made.POSES, made.SPEEDS)
+
+
+def test_the_video_is_indexed_at_its_frame_times_and_decodes_to_the_exact_picture(tmp_path: Path) -> None:
+    folder = made.make_comma2k19(tmp_path / "logs")
+    packets = elementary("h265", frames=made.POSES, gop=30, b_frames=0)
+    (folder / "video.hevc").write_bytes(b"".join(data for _, data in packets))
+    store, report = ingest(tmp_path, folder)
+    assert (report.quarantined, report.warnings) == ((), ())
+    frames = read_table(store, "FRAMES").to_pylist()
+    assert [row["t_ns"] for row in frames] == [UTC_NS + k * 50_000_000 for k in range(made.POSES)]
+    assert {(row["camera"], row["ext"], row["fx_px"]) for row in frames} == {("road", "h265", None)}
+    assert [k for k, row in enumerate(frames) if row["keyframe"]] == [0, 30, 60, 90]
+    assert number_in(still(store, frames[47]).data) == 47
+    (folder / "video.hevc").write_bytes(b"".join(data for _, data in packets[:60]))
+    _, report = ingest(tmp_path / "cut", folder)
+    assert "the video is cut off" in report.quarantined[0].reason
 
 
 def test_without_any_gnss_time_counts_from_2000_with_a_warning(tmp_path: Path) -> None:
