@@ -249,7 +249,7 @@ class _Reader:
         packets = self._container.demux(self._track)
         head = next(packets, None)
         self._last = None
-        self._frames = (frame for packet in (head, *packets) for frame in packet.decode()) if head is not None else iter(())
+        self._frames = (frame for packet in chain([head], packets) for frame in packet.decode()) if head is not None else iter(())
         return head is not None and head.pts is not None and (to is None or head.pts <= pts)
 
 

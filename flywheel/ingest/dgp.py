@@ -149,12 +149,19 @@ def camera_items(log: Log, scene: Scene, calibration: Calibration, times: dict[s
         assert entry.datum.image is not None
         data = log.read(entry.datum.image.filename)
         said = {"drive_id": "", "t_ns": times[entry.key], "camera": entry.id.name, "kind": "rgb", "media_sha256": sha256_hex(data)}
-        rows.append(said | image_info(data).model_dump() | _calibrated(calibration, entry.id.name))
+        rows.append(said | _info(entry.datum.image.filename, data) | _calibrated(calibration, entry.id.name))
         yield Picture(entry.id.name, times[entry.key], data)
     if rows:
         yield Rows("FRAMES", rows_table("FRAMES", rows).drop_columns(["drive_id"]))
     for camera in sorted({str(row["camera"]) for row in rows}):
         yield Beats(f"camera/{camera}", np.array([row["t_ns"] for row in rows if row["camera"] == camera], np.int64))
+
+
+def _info(path: str, data: bytes) -> dict[str, object]:
+    try:
+        return image_info(data).model_dump()
+    except BadData as err:
+        raise BadData(f"{path}: {err}") from err
 
 
 def _calibrated(calibration: Calibration, camera: str) -> dict[str, float]:

@@ -117,7 +117,7 @@ def findings(log: Log, mine: list[Clip]) -> Iterator[Finding]:
     """What a user of this drive must know."""
     text = "the clips do not say when they were recorded: times count from 2000-01-01T00:00:00Z"
     if len({clip.number for clip in mine}) > 1:
-        text += "; each clip begins with the last picture of the one before, as in the published recording"
+        text += "; each clip is taken to begin with the last picture of the one before, which has one row, as in the published recording"
     yield Finding(severity="warning", gate="clock", message=text)
     numbers = {camera: [clip.number for clip in mine if clip.camera == camera] for camera in cameras(mine)}
     wanted = range(min(map(min, numbers.values())), max(map(max, numbers.values())) + 1)
