@@ -22,10 +22,21 @@ MAX_GAPS = 32
 GAP_PERIODS = 2.5
 # Steps from 1 ns to 2^48 ns (78 hours) in classes 2.2 % wide.
 PER_OCTAVE, OCTAVES = 32, 48
+# A sensor whose median step is BURST times shorter than its mean one speaks in bursts; a step LONELY times the mean is a gap even then.
+BURST, LONELY = 5, 100
 # A stamp further than this from the drive's clock counts from another moment (boot, say): an offset, but no error of the clock.
 SAME_EPOCH_MS = 10_000.0
 LONG_GAP_S = 1.0
 STEP_MS = 100.0
+
+
+class Rhythm(NamedTuple):
+    """A sensor's regular steps: how many, the rate (one a period; the mean one, of bursts), their spread, and from where on a step is a gap."""
+
+    steps: int
+    rate_hz: float
+    jitter_ms: float
+    gap_ns: float
 
 
 @dataclass
@@ -41,18 +52,32 @@ class Steps:
         for row, weights in enumerate((np.ones_like(values), values, values**2)):
             self.sums[row] += np.bincount(at, weights, self.sums.shape[1])
 
-    def median_ns(self) -> float:
-        """The mean of the class in which the median lies (exact where all steps of that class are equal); 0 without steps."""
-        count = np.cumsum(self.sums[0])
-        at = int(np.searchsorted(count, count[-1] / 2))
-        return float(self.sums[1, at] / self.sums[0, at]) if count[-1] else 0.0
+    def period_ns(self) -> float:
+        """The median step; for a sensor that speaks in bursts the step in which half of the time is spent. 0 without steps above 0.
 
-    def regular(self, limit_ns: float) -> tuple[float, int, float]:
-        """The end of the class that the limit lies in; how many steps are shorter, and their standard deviation in ns."""
-        classes = int(np.log2(max(limit_ns, 1.0)) * PER_OCTAVE) + 1
+        It is the mean of the class in which the median lies: exact where all steps of that class are equal.
+        """
+        count, total_ns, _ = self.sums.sum(axis=1)
+        median_ns = self._median(self.sums[0])
+        if not total_ns or median_ns * BURST >= total_ns / count:
+            return median_ns
+        classes = int(np.log2(max(LONELY * total_ns / count, 1.0)) * PER_OCTAVE) + 1
+        return self._median(self.sums[1, :classes])
+
+    def _median(self, weights: Array) -> float:
+        heavier = np.cumsum(weights)
+        if not len(heavier) or heavier[-1] <= 0:
+            return 0.0
+        at = int(np.searchsorted(heavier, heavier[-1] / 2))
+        return float(self.sums[1, at] / self.sums[0, at])
+
+    def regular(self, period_ns: float) -> "Rhythm":
+        """The steps that are no gaps: not longer than GAP_PERIODS periods, to the class."""
+        classes = int(np.log2(max(GAP_PERIODS * period_ns, 1.0)) * PER_OCTAVE) + 1
         n, total, squares = self.sums[:, :classes].sum(axis=1)
-        spread_ns = float(np.sqrt(max(squares / n - (total / n) ** 2, 0.0))) if n else 0.0
-        return 2 ** (classes / PER_OCTAVE), int(n), spread_ns
+        spread_ns = float(np.sqrt(max(squares / n - (total / n) ** 2, 0.0)))
+        rate_hz = 1e9 / period_ns if 2 * total / n > period_ns else 1e9 * n / total
+        return Rhythm(int(n), float(rate_hz), spread_ns / 1e6, 2 ** (classes / PER_OCTAVE))
 
 
 @dataclass
@@ -152,12 +177,12 @@ def _row(name: str, beat: Beat, *, span: Span) -> dict[str, Any]:
         "sensor": name, "samples": beat.samples, "t0_ns": beat.t0_ns, "t1_ns": beat.t1_ns, "reversals": beat.reversals, "gaps": 0,
         "overlap": min(max(covered, 0) / max(span[1] - span[0], 1), 1.0),
     }  # fmt: skip
-    period = beat.steps.median_ns()
-    if period > 0:
-        limit_ns, regular, jitter_ns = beat.steps.regular(GAP_PERIODS * period)
-        gaps = [(t_ns, step) for step, t_ns in beat.longest if step >= limit_ns]
+    period_ns = beat.steps.period_ns()
+    if period_ns > 0:
+        rhythm = beat.steps.regular(period_ns)
+        gaps = [(t_ns, step) for step, t_ns in beat.longest if step >= rhythm.gap_ns]
         row |= {
-            "rate_hz": 1e9 / period, "jitter_ms": jitter_ns / 1e6, "gaps": int(beat.steps.sums[0].sum()) - regular,
+            "rate_hz": rhythm.rate_hz, "jitter_ms": rhythm.jitter_ms, "gaps": int(beat.steps.sums[0].sum()) - rhythm.steps,
             "longest_gap_s": beat.longest[0][0] / 1e9,
             "gaps_t_ns": [t_ns for t_ns, _ in sorted(gaps)], "gaps_s": [step / 1e9 for _, step in sorted(gaps)],
         }  # fmt: skip
@@ -191,7 +216,7 @@ def _gaps(rows: list[dict[str, Any]]) -> list[Finding]:
     return [
         _warn("sensor_gaps", f"{r['sensor']}: {r['gaps']} gaps, the longest {r['longest_gap_s']:.2f} s at {r['gaps_t_ns'][at]} ns")
         for r in rows
-        if r["gaps"] and r["longest_gap_s"] > max(LONG_GAP_S, 2 * GAP_PERIODS / r["rate_hz"]) and r["samples"] > MAX_GAPS
+        if r["gaps"] and r["longest_gap_s"] > LONG_GAP_S and r["samples"] > MAX_GAPS
         for at in [int(np.argmax(r["gaps_s"]))]
     ]  # fmt: skip
 

@@ -1,6 +1,6 @@
 """All gates that read a drive's written parts again, and the fingerprint that comes from the same pass."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from flywheel.ingest import gates_frames, gates_tracks, gates_twins
 from flywheel.ingest.drive import Finding
 from flywheel.ingest.gates_motion import motion_gate
 from flywheel.ingest.gates_parts import Defect, Window, folded, rows_between, series, windows
-from flywheel.ingest.gates_sync import Agreement, agreements, combined, sync_findings
+from flywheel.ingest.gates_sync import Agreement, agreements, combined, independent, sync_findings
 from flywheel.tables import SCHEMAS
 
 AROUND_NS = 10**9
@@ -25,15 +25,15 @@ class Judged(NamedTuple):
     fingerprint: list[str]
 
 
-def judge_parts(files: dict[str, Path]) -> Judged:
-    """Every gate over the parts SIGNALS, TRACKS and FRAMES, as far as they are there."""
+def judge_parts(files: Mapping[str, Path], *, derived: Collection[str] = ()) -> Judged:
+    """Every gate over the parts SIGNALS, TRACKS and FRAMES, as far as they are there; `derived` columns were not recorded."""
     signals = files.get("SIGNALS")
     defects: list[Defect] = []
     together: list[Agreement] = []
     driven: list[str] = []
     seen: list[str] = []
     for window in _windows(signals, [name for name in SCHEMAS["SIGNALS"].names if name != "drive_id"]):
-        defects += motion_gate(window)
+        defects += motion_gate(window, derived=derived)
         together += agreements(window.table)
         driven = gates_twins.smallest([*driven, *gates_twins.pieces(window.table)])
     for window in _windows(files.get("TRACKS"), gates_tracks.COLUMNS):
@@ -42,7 +42,8 @@ def judge_parts(files: dict[str, Path]) -> Judged:
         defects += gates_frames.frozen_gate(window, _speeds(_ego(signals, window, ["t_ns", "speed_mps"])))
         seen = gates_twins.smallest([*seen, *gates_twins.picture_digests(window.table)])
     agreed = combined(together)
-    return Judged([*folded(defects), *sync_findings(agreed)], agreed, gates_twins.fingerprint(driven, seen))
+    findings = [*folded(defects), *sync_findings(agreed)]
+    return Judged(findings, independent(agreed, derived), gates_twins.fingerprint(driven, seen))
 
 
 def _windows(file: Path | None, columns: list[str]) -> Iterator[Window]:

@@ -1,5 +1,6 @@
 """Gates on the ego's motion: jumps that no car can make, fixes that leap, signals that are stuck. Pure functions of a window of SIGNALS."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ BASELINE_S, MAX_STEP_S = 0.2, 1.0
 EARTH_RADIUS_M = 6_371_008.8
 MOVING_MPS, STUCK_S, STUCK_SAMPLES = 3.0, 5.0, 20
 TOP_SPEED_MPS = 70.0
+POSE_NOISE_M, FIX_NOISE_M = 2.0, 15.0
 
 
 class Steepest(NamedTuple):
@@ -34,9 +36,11 @@ NOISY = ("imu_ax_mps2", "imu_ay_mps2", "imu_az_mps2", "imu_yaw_rate_radps")
 PLACES = (("x_m", "y_m"), ("lat_deg", "lon_deg"))
 
 
-def motion_gate(window: Window) -> list[Defect]:
-    """All gates on one window of SIGNALS."""
-    return [d for gate in (jumps, position_jumps, fix_jumps, stuck_places, stuck_speed, no_place) for d in gate(window) if d]
+def motion_gate(window: Window, *, derived: Collection[str] = ()) -> list[Defect]:
+    """All gates on one window of SIGNALS. `derived` columns were not recorded: positions among them come from GNSS and are as noisy."""
+    gates = (jumps, fix_jumps, stuck_places, stuck_speed, no_place)
+    slack_m = FIX_NOISE_M if "x_m" in derived else POSE_NOISE_M
+    return [*position_jumps(window, slack_m=slack_m), *(defect for gate in gates for defect in gate(window))]
 
 
 def slopes(samples: Series) -> tuple[Times, Array]:
@@ -91,17 +95,17 @@ def _excess(window: Window, times: Times, points: Array, *, slack_m: float) -> t
     return times[1:], np.linalg.norm(np.diff(points, axis=0), axis=1) - allowed - slack_m
 
 
-def position_jumps(window: Window) -> list[Defect]:
+def position_jumps(window: Window, *, slack_m: float) -> list[Defect]:
     """x_m, y_m that leap by more than speed and time explain."""
     times, points = point_series(window.table, "x_m", "y_m")
-    at, excess = _excess(window, times, points, slack_m=2.0)
+    at, excess = _excess(window, times, points, slack_m=slack_m)
     return _over(window, at, excess, 0.0, gate="pose_jump", what="x_m, y_m leap further than the speed explains", unit="m")
 
 
 def fix_jumps(window: Window) -> list[Defect]:
-    """GNSS fixes that leap by more than speed, time and the noise of a fix (15 m) explain."""
+    """GNSS fixes that leap by more than speed, time and the noise of a fix explain."""
     times, fixes = point_series(window.table, "lat_deg", "lon_deg")
-    at, excess = _excess(window, times, metres(fixes[:, 0], fixes[:, 1]), slack_m=15.0)
+    at, excess = _excess(window, times, metres(fixes[:, 0], fixes[:, 1]), slack_m=FIX_NOISE_M)
     return _over(window, at, excess, 0.0, gate="gnss_jump", what="GNSS fixes leap further than the speed explains", unit="m")
 
 

@@ -7,7 +7,7 @@ square of the signal's derivative over its own.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +21,7 @@ MAX_LAG_S, SLOW_S, MIN_S = 1.0, 4.0, 10.0
 MIN_STEP_S, MAX_STEP_S, MAX_HOLE_S = 0.01, 0.25, 1.5
 BASELINE_S, INDEPENDENT_S = 0.2, 0.2
 MIN_CORRELATION, SURE_CORRELATION = 0.7, 0.85
-MIN_DELAY_S, SIGMAS = 0.05, 4.0
+MIN_DELAY_S, SIGMAS, MAX_ERROR_S = 0.05, 4.0, 0.05
 # What a quantity is multiplied by when its unit is read wrongly.
 UNITS = {
     3.6: "km/h read as m/s", 2.237: "mph read as m/s", 57.3: "degrees read as radians", 9.81: "is one of them in g",
@@ -32,13 +32,15 @@ Source = Callable[[pa.Table], Series]
 
 
 class Pair(NamedTuple):
-    """Two ways to know one motion: names, where they come from, and the least spread (its unit's) at which they can be compared."""
+    """Two ways to know one motion: names, where they come from, the least spread (its unit's) at which they can be compared, and the columns
+    that must have been recorded for the pair to say something of the clocks."""
 
     first: str
     second: str
     first_of: Source
     second_of: Source
     least: float
+    columns: tuple[str, ...] = ()
 
 
 class Agreement(NamedTuple):
@@ -98,20 +100,33 @@ def _speed(table: pa.Table) -> Series:
 
 
 PAIRS = (
-    Pair("speed_mps", "the speed along x_m, y_m", _speed, _path_speed("x_m", "y_m"), 0.2),
-    Pair("speed_mps", "the speed along lat_deg, lon_deg", _speed, _path_speed("lat_deg", "lon_deg"), 0.5),
-    Pair("the derivative of heading_rad", "yaw_rate_radps", _rate("heading_rad", turning=True), _column("yaw_rate_radps"), 0.02),
-    Pair("yaw_rate_radps", "imu_yaw_rate_radps", _column("yaw_rate_radps"), _column("imu_yaw_rate_radps"), 0.02),
-    Pair("the derivative of speed_mps", "ax_mps2", _rate("speed_mps"), _column("ax_mps2"), 0.3),
-    Pair("ax_mps2", "imu_ax_mps2", _column("ax_mps2"), _column("imu_ax_mps2"), 0.3),
-    Pair("speed_mps x yaw_rate_radps", "ay_mps2", _centripetal, _column("ay_mps2"), 0.3),
-    Pair("ay_mps2", "imu_ay_mps2", _column("ay_mps2"), _column("imu_ay_mps2"), 0.3),
+    Pair("speed_mps", "the speed along x_m, y_m", _speed, _path_speed("x_m", "y_m"), 0.2, ("speed_mps", "x_m")),
+    Pair("speed_mps", "the speed along lat_deg, lon_deg", _speed, _path_speed("lat_deg", "lon_deg"), 0.5, ("speed_mps",)),
+    Pair(
+        "the derivative of heading_rad",
+        "yaw_rate_radps",
+        _rate("heading_rad", turning=True),
+        _column("yaw_rate_radps"),
+        0.02,
+        ("heading_rad", "yaw_rate_radps"),
+    ),
+    Pair("yaw_rate_radps", "imu_yaw_rate_radps", _column("yaw_rate_radps"), _column("imu_yaw_rate_radps"), 0.02, ("yaw_rate_radps",)),
+    Pair("the derivative of speed_mps", "ax_mps2", _rate("speed_mps"), _column("ax_mps2"), 0.3, ("speed_mps", "ax_mps2")),
+    Pair("ax_mps2", "imu_ax_mps2", _column("ax_mps2"), _column("imu_ax_mps2"), 0.3, ("ax_mps2",)),
+    Pair("speed_mps x yaw_rate_radps", "ay_mps2", _centripetal, _column("ay_mps2"), 0.3, ("speed_mps", "yaw_rate_radps", "ay_mps2")),
+    Pair("ay_mps2", "imu_ay_mps2", _column("ay_mps2"), _column("imu_ay_mps2"), 0.3, ("ay_mps2",)),
 )
 
 
 def agreements(table: pa.Table) -> list[Agreement]:
     """What can be said of each pair from one window of SIGNALS."""
     return [found for pair in PAIRS if (found := agreement(pair, pair.first_of(table), pair.second_of(table)))]
+
+
+def independent(found: Iterable[Agreement], derived: Collection[str]) -> list[Agreement]:
+    """Agreements of streams that were both recorded (not worked out from each other), known to MAX_ERROR_S: evidence of the clocks."""
+    worked_out = {(pair.first, pair.second) for pair in PAIRS if any(name in derived for name in pair.columns)}
+    return [one for one in found if (one.first, one.second) not in worked_out and one.error_s <= MAX_ERROR_S]
 
 
 def agreement(pair: Pair, first: Series, second: Series) -> Agreement | None:

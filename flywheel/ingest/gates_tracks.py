@@ -46,9 +46,11 @@ def hops_of(tracks: pa.Table, ego: pa.Table | None, *, least_ns: int) -> Hops:
     places, speeds = (np.stack([column(tracks, n)[order] for n in names], axis=1) for names in (("x_m", "y_m"), ("vx_mps", "vy_mps")))
     places, speeds, posed = _in_world(times, places, speeds, ego)
     before, after = _later(ids.astype(np.int64), times, least_ns)
+    alike = posed[before] == posed[after]  # a hop from the ego frame into the world is none
+    before, after = before[alike], after[alike]
     return Hops(
         t_ns=times[after], step_s=(times[after] - times[before]) / 1e9, moved=places[after] - places[before],
-        reported=(speeds[after] + speeds[before]) / 2, posed=posed[after] & posed[before],
+        reported=(speeds[after] + speeds[before]) / 2, posed=posed[after],
     )  # fmt: skip
 
 

@@ -73,15 +73,18 @@ class Twins:
             self.carriers[mark].add(drive_id)
 
     def findings(self, drive_id: str, marks: Iterable[str]) -> list[Finding]:
-        """A warning for every other drive that shares enough marks: two, or the one piece that the shorter of both has."""
+        """A warning for every other drive that shares enough marks of one kind: ENOUGH, or all that one of both has."""
         own = frozenset(marks)
         near = {other for mark in own for other in self.carriers.get(mark, ()) if other != drive_id}
-        return [_twin(other, len(own & self.marks[other])) for other in sorted(near) if self._enough(own, self.marks[other])]
+        return [_twin(other, len(own & self.marks[other])) for other in sorted(near) if _enough(own, self.marks[other])]
 
-    def _enough(self, own: frozenset[str], other: frozenset[str]) -> bool:
-        pieces = min(sum(mark.startswith("d") for mark in marks) for marks in (own, other))
-        shared = own & other
-        return len(shared) >= ENOUGH or (pieces == 1 and any(mark.startswith("d") for mark in shared))
+
+def _enough(own: frozenset[str], other: frozenset[str]) -> bool:
+    for kind in ("d", "p"):
+        mine, theirs = ({mark for mark in marks if mark.startswith(kind)} for marks in (own, other))
+        if mine and theirs and len(mine & theirs) >= min(ENOUGH, len(mine), len(theirs)):
+            return True
+    return False
 
 
 def _twin(other: str, count: int) -> Finding:

@@ -56,7 +56,7 @@ class Spool:
         self.close()
         spans, facts = self.tally.spans, self.facts
         sensors = self.clocks.rows((self.tally.t0_ns, self.tally.t1_ns) if spans else None)
-        judged = judge_parts(self.files)
+        judged = judge_parts(self.files, derived=facts.derived)
         self.clock, self.fingerprint = clock_of(sensors, judged.agreements), judged.fingerprint
         findings = ordered([
             *self._findings, *gate(self.tally, facts), *overlap_gate(spans), *judged.findings,

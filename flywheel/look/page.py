@@ -31,7 +31,8 @@ h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 28px 0 8px; bor
 .lead { color: var(--faint); margin: 4px 0 0; }
 table { border-collapse: collapse; font-size: 12.5px; width: 100%; }
 th { text-align: left; color: var(--faint); font-weight: normal; } td, th { padding: 3px 12px 3px 0; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; vertical-align: top; } td.n, th.n { text-align: right; } td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
+td { overflow-wrap: anywhere; vertical-align: top; } td.n, th.n { text-align: right; }
+td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .facts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 40px; } .facts th { white-space: nowrap; width: 1%; }
 .warning { color: var(--warn); } .error { color: var(--error); }
 .wide svg { width: 100%; height: auto; } .map svg { max-width: 640px; height: auto; width: 100%; }

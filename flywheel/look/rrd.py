@@ -15,6 +15,7 @@ from flywheel.video import attempts, is_video
 TIMELINE = "t"
 MAX_VIDEO_FRAMES, MAX_STEPS = 60, 20_000
 COLOURS = {"car": 0x2B6CB0FF, "truck": 0xD9822BFF, "bus": 0x8A4BAFFF, "pedestrian": 0xC53030FF, "cyclist": 0x2F855AFF, "other": 0x9AA5B1FF}
+MOTION = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps")
 NOT_DRAWN = ("drive_id", "t_ns")
 
 
@@ -42,7 +43,8 @@ def _blueprint(drive: Drive) -> Any:
     views = [rrb.Spatial2DView(origin=f"camera/{name}", name=name) for name in cameras[:9]]
     boxes = rrb.Spatial3DView(origin="world", name="ego frame")
     above = rrb.Horizontal(boxes, rrb.Grid(*views)) if views else boxes
-    plots = [rrb.TimeSeriesView(origin="signals", name="signals"), rrb.TextLogView(origin="findings", name="findings")]
+    motion = rrb.TimeSeriesView(origin="signals", contents=[f"signals/{name}" for name in MOTION], name="motion")
+    plots = [motion, rrb.Spatial2DView(origin="route", name="route"), rrb.TextLogView(origin="findings", name="findings")]
     return rrb.Blueprint(rrb.Vertical(above, rrb.Horizontal(*plots), row_shares=[3, 1]), collapse_panels=True)
 
 
