@@ -2,8 +2,9 @@
 
 Derived are, by `kinematics.derivative` (parabola fits): accelerations and missing yaw rates over +-0.4 s, a missing speed over +-0.2 s of
 poses or +-1 s of fixes, always over two sample periods at least; a sample without a neighbour in that reach has none. A fix that repeats
-the last position within a second is the receiver's old one and gives no speed. Fixes are laid into the plane that touches WGS 84 at the
-first one; below 0.5 m/s they give no heading. Lateral acceleration is speed times yaw rate, the centripetal part.
+the last position is the receiver's old one and gives neither place nor speed; where it has done so for a second, the vehicle stands.
+Fixes are laid into the plane that touches WGS 84 at the first one; below 0.5 m/s they give no heading. Lateral acceleration is speed times
+yaw rate, the centripetal part.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from flywheel.geometry import rotation
 from flywheel.ingest.ego_path import ACCELERATION_WINDOW_S, SPEED_WINDOW_S, EgoPath, yaw_of
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.ros_frames import Placed
-from flywheel.ingest.ros_samples import NAN, Array, Window
+from flywheel.ingest.ros_samples import NAN, NEWS, REPEAT, STANDING, Array, Window
 
 FIX_WINDOW_S, MIN_HEADING_MPS = 1.0, 0.5
 # WGS 84: equatorial radius and first eccentricity squared.
@@ -94,8 +95,9 @@ def fix_columns(seen: Window, *, origin: tuple[float, float], place: bool, speed
     """Latitude and longitude as recorded; position (if `place`), speed and heading (if `speed`) from the fixes that are news."""
     values = {"lat_deg": seen["lat_deg"], "lon_deg": seen["lon_deg"]}
     if place:
-        values |= dict(zip(("x_m", "y_m"), metres(seen["lat_deg"], seen["lon_deg"], origin=origin).T, strict=True))
-    fresh = seen["fresh"] > 0
+        places = np.where((seen["fresh"] == REPEAT)[:, None], NAN, metres(seen["lat_deg"], seen["lon_deg"], origin=origin))
+        values |= dict(zip(("x_m", "y_m"), places.T, strict=True))
+    fresh = seen["fresh"] == NEWS
     if speed and fresh.sum() > 1:
         news = seen.only(fresh)
         here = (float(news["lat_deg"][0]), float(news["lon_deg"][0]))
@@ -104,7 +106,7 @@ def fix_columns(seen: Window, *, origin: tuple[float, float], place: bool, speed
         heading = np.where(pace >= MIN_HEADING_MPS, np.arctan2(velocity[:, 1], velocity[:, 0]), NAN)
         push = slope(news, np.nan_to_num(pace), half_window_s=FIX_WINDOW_S)
         for name, found in (("speed_mps", pace), ("heading_rad", heading), ("ax_mps2", push)):
-            values[name] = np.full(len(seen.times), NAN)
+            values[name] = np.where((seen["fresh"] == STANDING) & (name != "heading_rad"), 0.0, NAN)
             values[name][fresh] = found
     return Columns(values, frozenset(values) - {"lat_deg", "lon_deg"})
 

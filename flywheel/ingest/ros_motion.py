@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from flywheel.ingest.ros_samples import (
     FIX,
     IMU,
     MOTION,
+    NEWS,
     ODOMETRY,
     PATH,
+    REPEAT,
+    STANDING,
     STEERING,
     TF,
     TWISTS,
@@ -58,7 +62,7 @@ class Motion:
         if type_name in MOTION:
             self._of(topic, MOTION[type_name]).messages += messages
 
-    def take(self, topic: str, type_name: str, t_ns: int, message: Any) -> None:
+    def take(self, topic: str, type_name: str, t_ns: int, stamp_ns: int | None, message: Any) -> None:
         """One message of a known type; BadData if it cannot be used."""
         series = self._of(topic, MOTION[type_name])
         values = series.kind.values(message)
@@ -70,6 +74,7 @@ class Motion:
             series.frame = message.header.frame_id.lstrip("/")
             if series.kind is ODOMETRY and not self.frames.named_ego:
                 self.frames.named_ego = message.child_frame_id.lstrip("/")
+        series.stamped(t_ns, stamp_ns)
         series.add(t_ns, values)
 
     def take_transforms(self, t_ns: int, message: Any) -> None:
@@ -81,10 +86,12 @@ class Motion:
             series.add(t_ns, TF.values(found[1]))
 
     def path(self) -> tuple[str, EgoPath] | None:
-        """The world frame's name and the ego's path there, over the samples kept; None if no pose is known."""
+        """The world frame's name and the ego's path there, over the samples kept, by their stamps; None if no pose is known."""
         leader = next((self._leaders[kind.name] for kind in PATHS if kind.name in self._leaders), None)
-        seen = ego_path(leader.window(0, None)) if leader is not None and leader.times else None
-        return (leader.frame, seen) if leader is not None and seen is not None and len(seen.times) else None
+        if leader is None or not leader.times:
+            return None
+        seen = ego_path(leader.window(0, None))
+        return (leader.frame, replace(seen, times=seen.times - leader.late_ns)) if len(seen.times) else None
 
     def window(self, after_ns: int, until_ns: int | None) -> Iterator[Item]:
         """SIGNALS of the times after after_ns and up to until_ns (None: the end)."""
@@ -142,12 +149,12 @@ class Motion:
         return True
 
     def _fresh(self, topic: str, t_ns: int, values: Values) -> float:
-        """1 for a fix that differs from the topic's last news, or comes a second after it."""
+        """Whether a fix differs from the topic's last one, repeats it, or is the first to do so for (another) second."""
         since, last = self._news.get(topic, (0, ()))
         if values == last and t_ns - since < FIX_REPEAT_NS:
-            return 0.0
+            return REPEAT
         self._news[topic] = (t_ns, values)
-        return 1.0
+        return STANDING if values == last else NEWS
 
     def _check(self, series: Series, seen: Window) -> None:
         """BadData if what the leader says is not finite (orientations and what an IMU does not measure may be unknown)."""

@@ -18,9 +18,9 @@ from flywheel.ingest.drive import Finding, Item, Rows
 from flywheel.ingest.ego_path import EgoPath, velocities, wrap, yaw_of
 from flywheel.ingest.ros_frames import HERE, Frames, Placed, placed
 from flywheel.ingest.ros_motion import Motion
-from flywheel.ingest.ros_samples import NAN, Array
+from flywheel.ingest.ros_samples import NAN, NEAR_STAMP_NS, Array
 
-MAX_OBJECTS, MAX_GAP_S, NEAR_STAMP_NS = 4096, 0.5, 10**9
+MAX_OBJECTS, MAX_GAP_S = 4096, 0.5
 AUTOWARE = dict(enumerate(("other", "car", "truck", "bus", "truck", "cyclist", "cyclist", "pedestrian")))
 DERIVED = {4: "pedestrian", 5: "cyclist", 6: "car", 7: "truck", 8: "cyclist"}
 WORDS = (

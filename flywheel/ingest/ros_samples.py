@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from flywheel.ingest.clocks import Thinned
+
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 Values = tuple[float, ...]
 
 NAN = float("nan")
+NEAR_STAMP_NS = 10**9
 POSE = ("x_m", "y_m", "z_m", "qw", "qx", "qy", "qz")
 TWIST = ("speed_mps", "yaw_rate_radps")
 
@@ -55,7 +58,8 @@ PATH = Kind("pose", POSE, lambda m: _pose(m.pose.pose if hasattr(m.pose, "pose")
 TWISTS = Kind("twist", TWIST, lambda m: _twist(m.twist.twist if hasattr(m.twist, "twist") else m.twist), ("speed_mps",), "m/s")
 VELOCITY = Kind("velocity", TWIST, lambda m: (m.longitudinal_velocity, m.heading_rate), ("speed_mps",), "m/s")
 IMU = Kind("imu", ("ax", "ay", "az", "wx", "wy", "wz"), _imu, ("wz",), "rad/s")
-# `fresh` is 1 for a fix that is news, 0 for one that repeats the last; `Motion` says which.
+# `fresh` says (`Motion` finds it out) whether a fix is news, repeats the last, or has done so for a second: then the vehicle stands.
+NEWS, REPEAT, STANDING = 1.0, 0.0, -1.0
 FIX = Kind("fix", ("lat_deg", "lon_deg", "fresh"), _fix, ("lat_deg", "lon_deg"), "m")
 STEERING = Kind("steering", ("steering_rad",), lambda m: (m.steering_tire_angle,), ("steering_rad",), "rad")
 COMMAND = Kind("steering command", ("steering_rad",), lambda m: (m.drive.steering_angle,), ("steering_rad",), "rad")
@@ -105,6 +109,7 @@ class Series:
     kind: Kind
     frame: str = ""
     messages: int = 0
+    late: Thinned = field(default_factory=Thinned)
     times: list[int] = field(default_factory=list)
     values: list[Values] = field(default_factory=list)
 
@@ -117,6 +122,16 @@ class Series:
         """Keeps one sample."""
         self.times.append(t_ns)
         self.values.append(tuple(map(float, values)))
+
+    def stamped(self, t_ns: int, stamp_ns: int | None) -> None:
+        """Keeps how long after its stamp a sample was recorded, where both count from the same moment."""
+        if stamp_ns is not None and abs(t_ns - stamp_ns) < NEAR_STAMP_NS:
+            self.late.see(np.array([t_ns - stamp_ns], np.int64))
+
+    @property
+    def late_ns(self) -> int:
+        """How long after their stamps the samples are recorded (median)."""
+        return int(np.median(self.late.kept)) if self.late.seen else 0
 
     def window(self, after_ns: int, until_ns: int | None) -> Window:
         """The samples kept, sorted (of equal times the last), those after after_ns and up to until_ns marked as inside."""

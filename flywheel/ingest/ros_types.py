@@ -19,7 +19,7 @@ MAX_TYPES, MAX_FIELDS, MAX_NUMBERS, MAX_MEMBERS = 256, 2000, 1 << 16, 64
 MAX_SEQUENCE = 1 << 16
 IMAGES = frozenset({"sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"})
 TYPE_NAME = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,99})/(?:msg/)?([A-Za-z][A-Za-z0-9_]{0,99})")
-HEADER_FIRST = re.compile(r"(?:^[ \t]*(?:#.*|[^#\n]*=.*)?\r?\n)*[ \t]*(?:std_msgs/(?:msg/)?)?Header[ \t]+\w+")
+HEADER = re.compile(r"(?:std_msgs/(?:msg/)?)?Header\s+\w+")
 SEPARATOR = re.compile(r"^={20,}[ \t]*$", re.MULTILINE)
 # What rosbags raises, besides its own errors, on definitions and bytes that are not what they should be.
 DAMAGE = (
@@ -54,7 +54,8 @@ def message_type(said: str, *, definition: str, encoding: str, wanted: bool) -> 
 def stamped(name: str, definition: str, *, ros1: bool) -> bool:
     """Whether messages of the type begin with a std_msgs/Header."""
     if definition:
-        return HEADER_FIRST.match(SEPARATOR.split(definition[:MAX_DEFINITION_CHARS], maxsplit=1)[0]) is not None
+        lines = (line.split("#")[0].strip() for line in definition[:MAX_DEFINITION_CHARS].splitlines())
+        return HEADER.fullmatch(next((line for line in lines if line and "=" not in line), "")) is not None
     known = standard_store(ros1=ros1).fielddefs.get(name)
     return bool(known and known[1] and known[1][0][1][1] == "std_msgs/msg/Header")
 

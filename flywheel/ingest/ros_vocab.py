@@ -157,7 +157,7 @@ class RosStreams:
             if name in TRANSFORMS:
                 self._motion.take_transforms(t_ns, message)
             elif name in MOTION:
-                self._motion.take(channel.topic, name, t_ns, message)
+                self._motion.take(channel.topic, name, t_ns, stamp_ns, message)
             elif name in OBJECTS:
                 self._objects.take(channel.topic, name, t_ns, stamp_ns, message)
             elif picture := self._cameras.take(channel.topic, name, t_ns, message):
