@@ -61,7 +61,7 @@ FORMATS: tuple[Format, ...] = (
     Format("av2_forecast", av2_forecast.matches, av2_forecast.read, root=av2_forecast.ROOT),
     Format("scenarionet", scenarionet.matches, scenarionet.read),
     Format("commonroad", commonroad.matches, commonroad.read),
-    Format("comma2k19", comma2k19.matches, comma2k19.read, root=comma2k19.ROOT),
+    Format("comma2k19", comma2k19.matches, comma2k19.read, comma2k19.media, root=comma2k19.ROOT),
     Format("multiview", multiview.matches, multiview.read, multiview.media, multiview.parts, root=multiview.ROOT),
     Format("dgp", dgp.matches, dgp.read, dgp.media, root=dgp.ROOT),
     Format("video", video_file.matches, video_file.read, video_file.media),
