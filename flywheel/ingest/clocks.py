@@ -31,7 +31,7 @@ STEP_MS = 100.0
 
 
 class Rhythm(NamedTuple):
-    """A sensor's regular steps: how many, the rate (one a period; the mean one, of bursts), their spread, and from where on a step is a gap."""
+    """A sensor's regular steps: how many, the rate (of bursts the mean one), their spread, and from where on a step is a gap."""
 
     steps: int
     rate_hz: float

@@ -32,8 +32,10 @@ Source = Callable[[pa.Table], Series]
 
 
 class Pair(NamedTuple):
-    """Two ways to know one motion: names, where they come from, the least spread (its unit's) at which they can be compared, and the columns
-    that must have been recorded for the pair to say something of the clocks."""
+    """Two ways to know one motion: names, where they come from, and the least spread (its unit's) at which they can be compared.
+
+    columns: what must have been recorded, not derived, for the pair to say something of the clocks.
+    """
 
     first: str
     second: str
