@@ -115,7 +115,7 @@ def velocities(track: NDArray[np.int64], t_s: Array, places: Array, *, max_gap_s
     return found
 
 
-def without_jumps(t_s: Array, places: Array, *, half_window: int = 5, least_mps: float = 2.0) -> tuple[Array, Array]:
+def without_jumps(t_s: Array, places: Array, *, half_window: int = 5, least_mps: float = 3.0) -> tuple[Array, Array]:
     """(N, d) places whose impossible steps are replaced by the median step around them, and how far each replaced step was off (m).
 
     A step is impossible if its velocity is more than least_mps off the median of half_window steps to either side.

@@ -61,10 +61,11 @@ def locate(road: Road, ego: EgoPath) -> InLane:
 def _candidates(road: Road, ego: EgoPath) -> list[tuple[Array, ...]]:
     points = ego.origin[:, :2]
     near = road.around(points.min(axis=0), points.max(axis=0)) if road.lanes else []
+    x, y = np.ascontiguousarray(points.T)
     work, found = len(near) * len(points), []
     for k in near:
         box, lane = road.boxes[k], road.lanes[k]
-        at = np.flatnonzero((points >= box[:2]).all(axis=1) & (points <= box[2:]).all(axis=1))
+        at = np.flatnonzero((x >= box[0]) & (y >= box[1]) & (x <= box[2]) & (y <= box[3]))
         work += len(at) * len(lane.centre)
         if work > MAX_WORK:
             raise BadData(f"{len(near)} lanes near {len(points)} ego samples are too many to compare; split the recording")

@@ -137,7 +137,7 @@ def within(points: Array, polygon: Array) -> tuple[Array, Array, Array] | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         u = (away[..., 0] * edge[None, :, 1] - away[..., 1] * edge[None, :, 0]) / cross
         v = (away[..., 0] * normal[:, None, 1] - away[..., 1] * normal[:, None, 0]) / cross
-    hit = (np.abs(cross) > 1e-9) & (v >= 0) & (v <= 1)
+    hit = (np.abs(cross) > 1e-9) & (np.abs(v - 0.5) <= 0.5 + 1e-6)
     sides = [np.where(hit & (sign * u > 0), np.abs(u), np.inf).min(axis=1) for sign in (1, -1)]
     left, right = (np.where((side > 0.5) & (side < 15), side, DEFAULT_WIDTH_M / 2) for side in sides)
     return centre, left, right
@@ -180,7 +180,8 @@ class Road:
             raise BadData(f"a map of {len(lanes)} lanes and {len(crosswalks)} crosswalks: at most {MAX_LANES} of each are read")
         self.lanes, self.crosswalks = tuple(lanes), tuple(crosswalks)
         self.index = {lane.lane_id: k for k, lane in enumerate(lanes)}
-        self.boxes = np.array([[*x.centre.min(axis=0) - _reach(x), *x.centre.max(axis=0) + _reach(x)] for x in lanes]).reshape(-1, 4)
+        boxes = [[*x.centre.min(axis=0) - _reach(x), *x.centre.max(axis=0) + _reach(x)] for x in lanes]
+        self.boxes = np.asfortranarray(np.array(boxes, np.float64).reshape(-1, 4))
         self.starts = np.array([x.centre[0] for x in lanes]).reshape(-1, 2)
         self.start_heading = np.array([x.heading[0] for x in lanes])
         self.names_successors = any(x.successors for x in lanes)
@@ -203,13 +204,17 @@ class Road:
 
     def _follow(self, lane: int) -> list[int]:
         at = self.lanes[lane]
-        turn = np.abs(wrap(self.start_heading - at.heading[-1]))
         if self.names_successors:
             found = [self.index[name] for name in at.successors if name in self.index]
         else:
-            near = np.linalg.norm(self.starts - at.centre[-1], axis=1) <= JOIN_M
-            found = [int(k) for k in np.flatnonzero(near & (turn <= JOIN_TURN_RAD)) if k != lane]
-        return sorted(found, key=lambda k: (float(turn[k]), k))
+            end = at.centre[-1]
+            near = np.hypot(self.starts[:, 0] - end[0], self.starts[:, 1] - end[1]) <= JOIN_M
+            found = [int(k) for k in np.flatnonzero(near) if k != lane and self._turn(lane, int(k)) <= JOIN_TURN_RAD]
+        return sorted(found, key=lambda k: (self._turn(lane, k), k))
+
+    def _turn(self, lane: int, after: int) -> float:
+        """How far a car turns that goes from one lane into another."""
+        return abs(float(wrap(self.start_heading[after] - self.lanes[lane].heading[-1])))
 
     def lane_index(self, lane: int) -> int:
         """How many lanes of the same direction lie to the right of a lane."""
@@ -244,7 +249,8 @@ class Road:
 
     def around(self, low: Array, high: Array) -> list[int]:
         """The lanes whose boxes meet a box."""
-        meets = (self.boxes[:, :2] <= high).all(axis=1) & (self.boxes[:, 2:] >= low).all(axis=1)
+        x0, y0, x1, y1 = self.boxes.T
+        meets = (x0 <= high[0]) & (y0 <= high[1]) & (x1 >= low[0]) & (y1 >= low[1])
         return [int(k) for k in np.flatnonzero(meets)]
 
     def in_junction(self, lane: int) -> bool:

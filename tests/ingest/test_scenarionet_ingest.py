@@ -98,8 +98,8 @@ def test_the_drives_say_what_they_are(stores: dict[str, tuple[DiskStore, IngestR
 
 @pytest.mark.parametrize(
     ("said", "state"),
-    [("LANE_STATE_ARROW_STOP", "red"), ("LANE_STATE_CAUTION", "yellow"), ("LANE_STATE_ARROW_GO", "green"), ("TRAFFIC_LIGHT_YELLOW", "yellow"),
-     ("LANE_STATE_FLASHING_STOP", ""), ("TRAFFIC_LIGHT_UNKNOWN", ""), (None, ""), (3, "")],
+    [("LANE_STATE_ARROW_STOP", "red"), ("LANE_STATE_CAUTION", "yellow"), ("LANE_STATE_ARROW_GO", "green"),
+     ("TRAFFIC_LIGHT_YELLOW", "yellow"), ("LANE_STATE_FLASHING_STOP", ""), ("TRAFFIC_LIGHT_UNKNOWN", ""), (None, ""), (3, "")],
 )  # fmt: skip
 def test_states_are_named_as_ours(said: Any, state: str) -> None:
     assert state_of(said) == state
