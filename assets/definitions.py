@@ -1,4 +1,4 @@
-"""The code location: every asset, check, job, sensor and schedule, with one resource."""
+"""The code location: every asset, check, job, sensor and schedule, with what they are given."""
 
 import os
 
@@ -17,6 +17,9 @@ defs = dg.Definitions(
     jobs=automation.jobs,
     sensors=automation.sensors,
     schedules=automation.schedules,
-    resources={"flywheel": Flywheel(root=os.environ.get("FLYWHEEL_ROOT", ""))},
+    resources={
+        "flywheel": Flywheel(root=os.environ.get("FLYWHEEL_ROOT", "")),
+        "inbox": automation.Inbox(settle_s=float(os.environ.get("FLYWHEEL_SETTLE_S", "60"))),
+    },
     executor=dg.in_process_executor,
 )

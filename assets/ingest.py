@@ -27,13 +27,14 @@ SPEC = {"group_name": "ingest", "owners": OWNERS, "deps": ["landed_logs"]}
     group_name="land",
     owners=OWNERS,
     kinds={"mcap", "s3"},
-    description="A complete landing batch of raw fleet logs, never changed. Its manifest, written last, names every file and its hash.",
+    description="A complete landing batch of raw fleet logs, never changed: moved here from the inbox if a claim says so. "
+    "Its manifest, written last, names every file and its hash.",
 )
 def landed_logs(context: dg.AssetExecutionContext, flywheel: Flywheel) -> dg.MaterializeResult:
-    from flywheel.ingest.landed import read_manifest
+    from flywheel.ingest.seal import seal
 
     with reported():
-        logs = read_manifest(flywheel.store(), context.partition_key)
+        logs = seal(flywheel.store(), context.partition_key)
     rows = [{"log": log.name, "files": len(log.files), "MB": sum(f.bytes for f in log.files) / 1e6} for log in logs]
     return dg.MaterializeResult(metadata={"dagster/row_count": len(rows), "logs": markdown_table(rows)})
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.automation import BATCH_GROUPS, WHEEL_GROUPS
 from assets.definitions import assets, checks
-from assets.partitions import landed, landing_batches
+from assets.partitions import landing_batches
 from assets.resources import Flywheel
 from flywheel import show
 from flywheel.errors import BadData, FlywheelError
@@ -26,12 +26,14 @@ CONFIGURED = {
 
 def spin(*, root: str, logs: Path | None, recipe: str, generator: str, budget: int) -> None:
     """Lands `logs` if given, then turns every landed batch and the rest of the wheel; done work is found done and skipped."""
+    from flywheel.ingest.landed import landed_batches
+
     store = open_store(root)
     if logs is not None:
         from flywheel.ingest.land import land
 
         show.out.print(f"landed {logs} as {land(store, logs)}")
-    batches = landed(store)
+    batches = landed_batches(store)
     if not batches:
         raise BadData(f"{root} has no landing batch. Give logs: flywheel spin --logs DIR --root {root}")
     steps = [(group, batch) for batch in batches for group in BATCH_GROUPS] + [(group, None) for group in WHEEL_GROUPS]

@@ -1,5 +1,6 @@
 """Commands that turn the wheel: the whole of it, or one stage."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -46,13 +47,22 @@ def spin(
 
 
 @command(app)
-def ingest(root: Root, logs: Path | None = None, batch: Batch = None, as_json: Json = False) -> None:
-    """Lands logs (when given) and ingests landing batches into tables."""
+def ingest(
+    root: Root,
+    logs: Annotated[Path | None, typer.Option(help="A folder of logs to copy into a landing batch.")] = None,
+    batch: Batch = None,
+    settle_s: Annotated[float, typer.Option(help="Logs in inbox/ are taken once untouched for so long.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Lands logs (those of DIR, or what was uploaded to inbox/) and ingests landing batches into tables."""
     from flywheel.ingest.land import land
     from flywheel.ingest.run import ingest_batch
+    from flywheel.ingest.seal import take_inbox
     from flywheel.ingest.table import COLUMNS, recordings
 
     store = open_store(root)
+    if logs is None and batch is None:
+        take_inbox(store, now_t_ns=time.time_ns(), settle_s=settle_s)
     wanted = [land(store, logs)] if logs else batches(store, batch)
     reports = [(ingest_batch(store, name), recordings(store, name)) for name in wanted]
     if as_json:

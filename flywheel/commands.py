@@ -48,7 +48,9 @@ def plugin(group: str, name: str) -> Any:
 
 def batches(store: Store, only: str | None) -> list[str]:
     """The landing batches of a root, or the one asked for."""
-    landed = [key.split("/")[1] for key in store.list("landing/") if key.endswith("/_MANIFEST.json")]
+    from flywheel.ingest.landed import landed_batches
+
+    landed = landed_batches(store)
     if only is not None and only not in landed:
         raise FlywheelError(
             f"no landing batch {only!r} in {store.uri}; there are: {', '.join(landed) or 'none: run `flywheel ingest --logs DIR`'}"

@@ -1,5 +1,8 @@
 """What a landed batch says of itself: its logs, their files, sizes and hashes. The manifest is written last and never changed."""
 
+from collections.abc import Container
+from concurrent.futures import ThreadPoolExecutor
+
 from pydantic import TypeAdapter
 
 from flywheel.errors import BadData
@@ -55,3 +58,11 @@ def read_manifest(store: Store, batch_id: str) -> tuple[LandedLog, ...]:
         raise BadData(f"batch {batch_id} has no manifest in {store.uri}: land its logs (again) first") from err
     except ValueError as err:
         raise BadData(f"{manifest_key(batch_id)}: not a manifest: {err}") from err
+
+
+def landed_batches(store: Store, *, besides: Container[str] = ()) -> list[str]:
+    """Ids of the complete landing batches, those whose manifest is there, less the ones in `besides` (which are not looked at)."""
+    found = [batch for batch in store.folders("landing/") if batch not in besides]
+    with ThreadPoolExecutor(8) as pool:
+        there = pool.map(lambda batch: store.exists(manifest_key(batch)), found)
+        return [batch for batch, landed in zip(found, there, strict=True) if landed]
