@@ -13,7 +13,7 @@ from flywheel.errors import BadData, require
 from flywheel.ingest.images import MAX_PIXELS
 from flywheel.ingest.quality import MAX_DURATION_S, T_MAX_NS, T_MIN_NS
 from flywheel.ingest.video_boxes import FIRST_BOXES, MAX_SAMPLES, check_boxes, check_matroska, rotation_deg
-from flywheel.video import damage, open_video, video_track
+from flywheel.video_decode import damage, open_video, video_track
 
 MATROSKA = b"\x1aE\xdf\xa3"
 # A file that holds less than this share of the time it declares was cut off.

@@ -13,7 +13,7 @@ import pytest
 from flywheel.errors import BadData
 from flywheel.ingest.packets import Segments
 from flywheel.ingest.video_index import frame_rows, index_video
-from flywheel.store import DiskStore, media_key, put_media
+from flywheel.store import DiskStore, Store, media_key, open_store, put_media
 from flywheel.video import Row, attempts, frames, pictured, still
 from tests.ingest.make_video import elementary, make_video, number_in
 
@@ -26,7 +26,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def film_rows(store: DiskStore, **shape: Any) -> list[Row]:
+def film_rows(store: Store, **shape: Any) -> list[Row]:
     """FRAMES rows of a film put into the store; row k shows number k."""
     sink = io.BytesIO()
     make_video(sink, **shape)
@@ -36,7 +36,7 @@ def film_rows(store: DiskStore, **shape: Any) -> list[Row]:
     return list(frame_rows(index, t_ns=T0_NS + index.since_first_ns, sha256=sha256, camera="front").to_pylist())
 
 
-def stream_rows(store: DiskStore, codec: str = "h264", **shape: Any) -> list[Row]:
+def stream_rows(store: Store, codec: str = "h264", **shape: Any) -> list[Row]:
     """FRAMES rows of an elementary stream put into the store."""
     segments = Segments("h265" if codec == "h265" else "h264")
     for number, packet in elementary(codec, **shape):
@@ -173,6 +173,21 @@ def test_one_frame_of_a_long_film_reads_a_small_part_of_it(tmp_path: Path) -> No
         assert number_in(still(store, rows[number]).data) == number
         print(f"frame {number}: {sum(store.read)} of {size} bytes read")
         assert sum(store.read) < 0.3 * size
+
+
+def test_a_row_given_twice_has_its_picture_twice(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    for rows in (film_rows(store, frames=20), stream_rows(store, frames=20)):
+        assert [number_in(shown.data) for _, shown in frames(store, [rows[5], rows[9], dict(rows[5])])] == [5, 5, 9]
+
+
+@pytest.mark.service
+def test_a_film_on_s3_is_read_by_ranges(s3_root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(s3_root)
+    rows = film_rows(store, frames=60) + stream_rows(store, frames=60)
+    monkeypatch.setattr(type(store), "path", None)
+    monkeypatch.setattr(type(store), "get", None)
+    assert [number_in(still(store, row).data) for row in rows[::9]] == [(row["t_ns"] - T0_NS) // STEP_NS for row in rows[::9]]
 
 
 def damaged(store: DiskStore, rows: list[Row]) -> Iterator[list[Row]]:
