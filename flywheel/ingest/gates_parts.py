@@ -91,8 +91,8 @@ def folded(defects: Iterable[Defect]) -> list[Finding]:
 
 
 def _said(defect: Defect) -> Finding:
-    often = "once, by" if defect.times == 1 else f"{defect.times} times, at worst by"
-    text = f"{defect.what} {often} {defect.worst:.3g} {defect.unit} at {defect.t_ns} ns"
+    often = "once," if defect.times == 1 else f"{defect.times} times, at worst"
+    text = f"{defect.what}: {often} {defect.worst:.3g} {defect.unit} at {defect.t_ns} ns"
     return Finding(severity=defect.severity, gate=defect.gate, message=text)
 
 

@@ -22,9 +22,9 @@ BLACK_MEAN, BLACK_SPREAD = 2.0, 2.0
 # gives 0.14, by 2 pixels 0.47. A camera is blurred throughout below SHARP_MIN: PandaSet's have 0.12 to 0.37, and 0.003 to 0.008 if
 # blurred by 8 pixels.
 BLUR_SHARE, SHARP_MIN = 0.25, 0.01
-# A cell of the thumbnail that keeps within so many grey levels is constant; the rest must move that much more. Bright cells of the upper
-# part are left out: an overexposed sky is constant too (28 % of PandaSet's front_left).
-CONSTANT_LEVELS, MOVING_LEVELS, BLOCKED_SHARE, SKY_LEVEL, SKY_PART = 6, 12, 0.15, 200, 0.6
+# A cell of the thumbnail that keeps within so many grey levels is constant; the rest must move that much more. Bright constant cells down
+# from the upper edge are left out: an overcast sky is constant too (28 % of PandaSet's front_left).
+CONSTANT_LEVELS, MOVING_LEVELS, BLOCKED_SHARE = 6, 12, 0.15
 FROZEN_LEVELS, MOVING_MPS = 0.2, 1.0
 
 
@@ -58,6 +58,7 @@ class Camera:
             self.broken = [*self.broken, f"at {picture.t_ns} ns: {err}"][:MAX_LOOKS]
         if len(self.seen) > MAX_LOOKS:
             self.seen, self.interval_ns = self.seen[::2], 2 * self.interval_ns
+            self.next_t_ns = self.seen[-1].t_ns + self.interval_ns
 
 
 @dataclass
@@ -120,10 +121,9 @@ def blocked(name: str, looks: Sequence[Seen]) -> list[Finding]:
         return []
     thumbs = np.stack([seen.look.thumb for seen in looks]).astype(np.int16)
     changes = thumbs.max(axis=0) - thumbs.min(axis=0)
-    upper = np.arange(thumbs.shape[1])[:, None] < SKY_PART * thumbs.shape[1]
-    sky = upper & (thumbs.mean(axis=0) >= SKY_LEVEL)
-    constant = (changes <= CONSTANT_LEVELS) & ~sky
-    share, moving = float(constant.mean()), changes[~constant & ~sky]
+    constant, levels = changes <= CONSTANT_LEVELS, thumbs.mean(axis=0)
+    sky = np.logical_and.accumulate(constant & (levels > levels.mean()), axis=0)
+    share, moving = float((constant & ~sky).mean()), changes[~constant]
     if share < BLOCKED_SHARE or not moving.size or float(np.median(moving)) < MOVING_LEVELS:
         return []
     return [_finding("blocked", f"{name}: {share:.0%} of the picture never changes in {len(looks)} pictures: is the lens covered?")]
