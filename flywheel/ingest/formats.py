@@ -16,6 +16,7 @@ from flywheel.ingest import (
     mcap_log,
     multiview,
     pandaset,
+    physicalai,
     rosbag1,
     rosbag2,
     scenarionet,
@@ -67,6 +68,7 @@ FORMATS: tuple[Format, ...] = (
     Format("video", video_file.matches, video_file.read, video_file.media),
     Format("rosbag1", rosbag1.matches, rosbag1.read, rosbag1.media),
     Format("rosbag2", rosbag2.matches, rosbag2.read, rosbag2.media, root=rosbag2.ROOT),
+    Format("physicalai", physicalai.matches, physicalai.read, physicalai.media, physicalai.parts, root=physicalai.ROOT),
     Format("can", can_log.matches, can_log.read),
     Format("csv", csv_log.matches, csv_log.read),
 )
