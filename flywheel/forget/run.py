@@ -97,10 +97,9 @@ def copies(store: Store, drives: frozenset[str]) -> list[str]:
     rows, twins = drive_rows(store), Twins()
     for row in rows:
         twins.add(row["drive_id"], row["fingerprint"] or ())
-    found = {
-        f.message.split()[3] for row in rows if row["drive_id"] in drives for f in twins.findings(row["drive_id"], row["fingerprint"] or ())
-    }
-    return sorted(found - drives)
+    mine = [row for row in rows if row["drive_id"] in drives]
+    said = [finding.message for row in mine for finding in twins.findings(row["drive_id"], row["fingerprint"] or ())]
+    return sorted({row["drive_id"] for row in rows if any(row["drive_id"] in text for text in said)} - drives)
 
 
 def unread(store: Store) -> list[str]:
@@ -146,7 +145,8 @@ def _carry_out(store: Store, plan: ForgetPlan, *, drop_shared: bool) -> None:
             tombstones.put(tombstones.mark(recording.source_sha256, recording.part))
     take_out_rows(store, drives, made)
     replan(store, drives)
-    scrub(store, words)
+    if not plan.again:
+        scrub(store, words)
     for loss in plan.landed:
         take_out(store, loss, drop_shared=drop_shared)
     withdrawn = [gone for name in dataset_names(store) if (gone := withdraw(store, name, drives, subjects=words)) is not None]

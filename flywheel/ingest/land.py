@@ -4,6 +4,7 @@ The batch id is the digest of the names, paths and hashes, so landing the same l
 """
 
 import hashlib
+import logging
 import os
 import urllib.parse
 from pathlib import Path, PurePosixPath
@@ -12,9 +13,12 @@ from tqdm import tqdm
 
 from flywheel.errors import BadData
 from flywheel.ingest.discover import group_logs, named
-from flywheel.ingest.landed import LandedFile, LandedLog, log_key, manifest_key
+from flywheel.ingest.landed import LandedFile, LandedLog, content_sha256, log_key, manifest_key, read_manifest
+from flywheel.ingest.tombstones import Tombstones
 from flywheel.store import Store
 from flywheel.types import canonical_json, short_id
+
+_log = logging.getLogger(__name__)
 
 
 def safe_path(path: str) -> str:
@@ -54,7 +58,10 @@ def file_sha256(file: Path) -> str:
 
 
 def land(store: Store, logs: Path) -> str:
-    """The batch id of the logs, all of them landed. Landing them again, or after a kill, copies only what is missing."""
+    """The batch id of the logs, all of them landed. Landing them again, or after a kill, copies only what is missing.
+
+    Logs that were removed from the root on request are left out, with a warning; BadData if there are no others.
+    """
     found = find_logs(logs)
     files = [(name, path, file) for name, inside in found.items() for path, file in inside.items()]
     seen = {(name, path): _stamp(file) for name, path, file in files}
@@ -63,9 +70,25 @@ def land(store: Store, logs: Path) -> str:
     landed = [
         landed_log(batch_id, name, {path: (seen[name, path][0], hashes[name, path]) for path in inside}) for name, inside in found.items()
     ]
-    _copy(store, batch_id, [(file_key(batch_id, name, path), file, seen[name, path]) for name, path, file in files])
+    landed = _without_forgotten(store, batch_id, landed)
+    kept = {file.key for one in landed for file in one.files}
+    wanted = [(file_key(batch_id, name, path), file, seen[name, path]) for name, path, file in files]
+    _copy(store, batch_id, [item for item in wanted if item[0] in kept])
     store.put_if_absent(manifest_key(batch_id), canonical_json([log.model_dump(mode="json") for log in landed]))
     return batch_id
+
+
+def _without_forgotten(store: Store, batch_id: str, landed: list[LandedLog]) -> list[LandedLog]:
+    """What may be landed: what the batch's manifest still names where there is one, else every log that was not removed on request."""
+    if store.exists(manifest_key(batch_id)):
+        return list(read_manifest(store, batch_id))
+    tombstones = Tombstones(store)
+    kept = [one for one in landed if not tombstones.holds(content_sha256(one.paths(batch_id)))]
+    if not kept:
+        raise BadData(f"nothing to land: all {len(landed)} logs were removed from {store.uri} on request and may not come back")
+    if len(kept) < len(landed):
+        _log.warning("%d logs were removed from %s on request: they are not landed again", len(landed) - len(kept), store.uri)
+    return kept
 
 
 def file_key(batch_id: str, name: str, path: str) -> str:
