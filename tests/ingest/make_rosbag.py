@@ -1,4 +1,4 @@
-"""Small bags of a known drive, ROS 1 and ROS 2: 24 s to the left on a circle, with odometry, IMU, GNSS, cameras, objects and TF.
+"""Small bags of a known drive, ROS 1 and ROS 2: 14 s to the left on a circle, with odometry, IMU, GNSS, cameras, objects and TF.
 
 The ego drives at SPEED_MPS on a circle of RADIUS_M, counter-clockwise from (RADIUS_M, 0) heading north. The IMU is mounted turned by
 90 degrees; a parked car stands at PARKED; one topic has a type nobody knows.
@@ -19,7 +19,7 @@ from flywheel.ingest.ros_definitions import DEFINITIONS
 from flywheel.ingest.ros_derive import WGS84_A_M
 
 T0_NS = 1_700_000_000 * 10**9
-SECONDS, SPEED_MPS, RADIUS_M = 24.0, 10.0, 80.0
+SECONDS, SPEED_MPS, RADIUS_M = 14.0, 10.0, 80.0
 YAW_RATE = SPEED_MPS / RADIUS_M
 LAT, LON = 48.137, 11.575
 LATE_NS = 4_000_000
