@@ -14,6 +14,17 @@ from flywheel.ingest.tally import MAX_GAP_S, Tally
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 
+# Which gates belong together: the checks that an operator sees. A reader's own findings that are not here are about the log's layout.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "layout": (),
+    "signals": ("empty", "speed", "limits", "travel", "gaps", "kinematics", "units", "stuck"),
+    "positions": ("pose_jump", "gnss_jump", "gnss_null", "jumps"),
+    "clocks": ("clock", "day", "duration", "overlap", "sync", "sensor_gaps", "sensor_order", "sensor_clock"),
+    "cameras": ("black", "blur", "blocked", "frozen", "undecodable", "images", "calibration", "camera"),
+    "tracks": ("teleport", "track_velocity", "tracks"),
+    "copies": ("twin",),
+}
+
 MIN_DURATION_S = 1.0
 MAX_DURATION_S = 86_400.0
 # Nanoseconds since 1970 for 2000-01-01 and 2100-01-01: seconds, milliseconds or microseconds fall outside.
@@ -75,6 +86,11 @@ def check_camera(where: str, said: Mapping[str, float]) -> None:
 def gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
     """The findings of all gates over a whole drive."""
     return [finding for check in GATES for finding in check(tally, facts)]
+
+
+def family_of(gate: str) -> str:
+    """The family a gate belongs to."""
+    return next((family for family, gates in FAMILIES.items() if gate in gates), "layout")
 
 
 def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:

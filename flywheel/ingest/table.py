@@ -1,5 +1,6 @@
 """What became of every recording of a batch, read back from the store: the rows that `flywheel ingest` prints."""
 
+import re
 from collections import Counter, defaultdict
 
 from flywheel.ingest.drive import Finding
@@ -28,6 +29,16 @@ class Recording(Record):
     messages: int = 0
     findings: tuple[Finding, ...] = ()
     quarantined: str | None = None
+
+    @property
+    def refusals(self) -> list[Finding]:
+        """The errors that put the log into quarantine, gate by gate; what a reader refused itself counts as the gate `reader`."""
+        said = (self.quarantined or "").split("; ")
+        named = [re.fullmatch(r"([a-z_]{2,20}): (.*)", text, re.DOTALL) for text in said]
+        told = [(match[1], match[2]) for match in named if match]
+        if len(told) < len(named):
+            told = [("reader", self.quarantined)] if self.quarantined else []
+        return [Finding(severity="error", gate=gate, message=text) for gate, text in told]
 
     @property
     def found(self) -> str:

@@ -25,6 +25,7 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("steering\nrad", ("steering_rad",)),
     ("pedals\n0 to 1", ("brake", "throttle")),
 )
+LEAST_SPAN = {"yaw_rate_radps": 0.1, "steering_rad": 0.05}
 STYLE = {
     "font.size": 8, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
     "axes.spines.right": False, "svg.hashsalt": "flywheel", "svg.fonttype": "none", "font.family": ["DejaVu Sans", "sans-serif"],
@@ -64,9 +65,9 @@ def drive_png(drive: Drive) -> bytes:
     """One small picture of a drive: speed and acceleration, when each sensor spoke, and the route."""
     signals, sensors = drive.table("SIGNALS", "t_ns", "speed_mps", "ax_mps2"), drive.rows("SENSORS")[:16]
     with _styled():
-        figure = _blank((10, 2.9))
+        figure = _blank((10, 2.3 + 0.15 * len(sensors)))
         left, right = figure.subfigures(1, 2, width_ratios=[2.6, 1])
-        axes = left.subplots(3, 1, sharex=True, height_ratios=[1, 1, 0.4 + 0.12 * len(sensors)])
+        axes = left.subplots(3, 1, sharex=True, height_ratios=[1, 1, 0.4 + 0.22 * len(sensors)])
         draw_signals(axes[0], drive, signals, ("speed_mps",), label="speed\nm/s")
         draw_signals(axes[1], drive, signals, ("ax_mps2",), label="ax\nm/s²")
         draw_sensors(axes[2], drive, sensors)
@@ -103,7 +104,16 @@ def draw_signals(axes: Any, drive: Drive, table: pa.Table, names: Sequence[str],
             axes.plot(*thinned(t_s[part], values[part]), color=colour, linewidth=0.9, **style, label=name if part[0] == 0 else None)
     if len(shown) > 1:
         _legend(axes)
+    _calm(axes, least=LEAST_SPAN.get(names[0], 1.0), from_zero=names[0] == "speed_mps")
     axes.set_ylabel(label, rotation=0, ha="right", va="center")
+
+
+def _calm(axes: Any, *, least: float, from_zero: bool) -> None:
+    """Widens an axis on which noise alone would fill the panel."""
+    low, high = axes.get_ylim()
+    low = min(low, 0.0) if from_zero else low
+    wider = max(least - (high - low), 0.0) / 2
+    axes.set_ylim(low - wider, high + wider)
 
 
 def _legend(axes: Any) -> None:
@@ -173,6 +183,7 @@ def draw_route(figure: Any, axes: Any, drive: Drive) -> bool:
     hops = np.stack([points[:-1], points[1:]], axis=1)[np.diff(t_s) <= 5]
     if len(speed_t) and len(hops):
         line = LineCollection(list(hops), cmap="viridis", array=np.interp(t_s[:-1][np.diff(t_s) <= 5], speed_t, speed), linewidth=2)
+        line.set_clim(min(0.0, float(speed.min())), max(1.0, float(speed.max())))
         figure.colorbar(axes.add_collection(line), ax=axes, shrink=0.8, label="m/s")
     else:
         axes.plot(*points.T, color=PRESENT, linewidth=1.2)
