@@ -58,7 +58,7 @@ def ingest(
     from flywheel.ingest.land import land
     from flywheel.ingest.run import ingest_batch
     from flywheel.ingest.seal import take_inbox
-    from flywheel.ingest.table import COLUMNS, recordings
+    from flywheel.ingest.table import recordings
 
     store = open_store(root)
     if logs is None and batch is None:
@@ -69,8 +69,10 @@ def ingest(
         show.emit_json([report.model_dump(mode="json") | {"recordings": found} for report, found in reports])
         return
     for report, found in reports:
-        rows = [recording.model_dump(mode="json") | {"findings": recording.found} for recording in found]
-        show.emit_rows(rows, title=f"recordings of batch {report.batch_id}", as_json=False, columns=COLUMNS)
+        rows = [recording.short for recording in found]
+        show.emit_rows(rows, title=f"recordings of batch {report.batch_id}", as_json=False)
+        notes = [note for recording in found for note in recording.notes]
+        show.emit_rows(notes, title="what was noticed", as_json=False, columns=("name", "gate", "message"))
     columns = ("batch_id", "drives", "skipped", "quarantined", "duplicates", "recorded_s", "rows")
     counted = {"quarantined", "duplicates", "warnings"}
     totals = [report.model_dump(mode="json") | {name: len(getattr(report, name)) for name in counted} for report, _ in reports]

@@ -10,7 +10,7 @@ from flywheel.tables import read_table
 from flywheel.types import Record
 
 COUNTS = ("signal_rows", "tracks", "track_rows", "frames", "lane_rows", "light_rows")
-COLUMNS = ("name", "drive_id", "format", "seconds", *COUNTS, "messages", "findings")
+SHORT_ID = len("drive-") + 6
 
 
 class Recording(Record):
@@ -41,12 +41,20 @@ class Recording(Record):
         return [Finding(severity="error", gate=gate, message=text) for gate, text in told]
 
     @property
-    def found(self) -> str:
-        """How many findings of each gate, or why the log is in quarantine: for people."""
-        gates = Counter(finding.gate for finding in self.findings)
+    def short(self) -> dict[str, str | int | float]:
+        """The row that people are shown (a drive's id may be cut: `flywheel drive show` takes a prefix)."""
+        return {
+            "recording": self.name, "drive": (self.drive_id or "")[:SHORT_ID], "format": self.format or "quarantined", "s": self.seconds,
+            "signals": self.signal_rows, "tracks": self.tracks, "boxes": self.track_rows, "frames": self.frames, "lanes": self.lane_rows,
+            "lights": self.light_rows, "messages": self.messages, "findings": len(self.findings),
+        }  # fmt: skip
+
+    @property
+    def notes(self) -> list[dict[str, str]]:
+        """Every finding, or why the log is in quarantine."""
         if self.quarantined is not None:
-            return f"quarantined: {self.quarantined}"
-        return ", ".join(f"{n} {gate}" for gate, n in sorted(gates.items())) or "none"
+            return [{"name": self.name, "gate": "quarantine", "message": self.quarantined}]
+        return [{"name": self.name, "gate": finding.gate, "message": finding.message} for finding in self.findings]
 
 
 def recordings(store: Store, batch_id: str) -> list[Recording]:
