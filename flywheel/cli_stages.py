@@ -51,6 +51,7 @@ def ingest(
     root: Root,
     logs: Annotated[Path | None, typer.Option(help="A folder of logs to copy into a landing batch.")] = None,
     batch: Batch = None,
+    sensors: Annotated[bool, typer.Option("--sensors", help="Also how often each sensor or topic spoke.")] = False,
     settle_s: Annotated[float, typer.Option(help="Logs in inbox/ are taken once untouched for so long.")] = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -66,11 +67,14 @@ def ingest(
     wanted = [land(store, logs)] if logs else batches(store, batch)
     reports = [(ingest_batch(store, name), recordings(store, name)) for name in wanted]
     if as_json:
-        show.emit_json([report.model_dump(mode="json") | {"recordings": found} for report, found in reports])
+        show.emit_json([report.model_dump(mode="json") | {"recordings": [r.full for r in found]} for report, found in reports])
         return
     for report, found in reports:
         rows = [recording.short for recording in found]
         show.emit_rows(rows, title=f"recordings of batch {report.batch_id}", as_json=False)
+        if sensors:
+            spoke = [{"recording": r.name} | sensor.model_dump() for r in found for sensor in r.sensors]
+            show.emit_rows(spoke, title="sensors and topics", as_json=False)
         notes = [note for recording in found for note in recording.notes]
         show.emit_rows(notes, title="what was noticed", as_json=False, columns=("name", "gate", "message"))
     columns = ("batch_id", "drives", "skipped", "quarantined", "duplicates", "recorded_s", "rows")

@@ -1,7 +1,7 @@
 """What became of every recording of a batch, read back from the store: the rows that `flywheel ingest` prints."""
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 from flywheel.ingest.drive import Finding
 from flywheel.ingest.quarantine import read_reason
@@ -13,8 +13,16 @@ COUNTS = ("signal_rows", "tracks", "track_rows", "frames", "lane_rows", "light_r
 SHORT_ID = len("drive-") + 6
 
 
+class SensorCount(Record):
+    """How often one sensor or topic spoke, and its rate."""
+
+    sensor: str
+    samples: int
+    rate_hz: float | None = None
+
+
 class Recording(Record):
-    """One drive of a batch; or a log in quarantine, with its reason and no drive_id. messages: the samples of all its sensors."""
+    """One drive of a batch; or a log in quarantine, with its reason and no drive_id."""
 
     name: str
     drive_id: str | None = None
@@ -26,7 +34,7 @@ class Recording(Record):
     frames: int = 0
     lane_rows: int = 0
     light_rows: int = 0
-    messages: int = 0
+    sensors: tuple[SensorCount, ...] = ()
     findings: tuple[Finding, ...] = ()
     quarantined: str | None = None
 
@@ -39,6 +47,16 @@ class Recording(Record):
         if len(told) < len(named):
             told = [("reader", self.quarantined)] if self.quarantined else []
         return [Finding(severity="error", gate=gate, message=text) for gate, text in told]
+
+    @property
+    def messages(self) -> int:
+        """The samples of all its sensors."""
+        return sum(sensor.samples for sensor in self.sensors)
+
+    @property
+    def full(self) -> dict[str, object]:
+        """Everything, for machines."""
+        return self.model_dump(mode="json") | {"messages": self.messages}
 
     @property
     def short(self) -> dict[str, str | int | float]:
@@ -62,13 +80,13 @@ def recordings(store: Store, batch_id: str) -> list[Recording]:
     findings: dict[str, list[Finding]] = defaultdict(list)
     for row in read_table(store, "FINDINGS", batch_id=batch_id).to_pylist():
         findings[row.pop("drive_id")].append(Finding.model_validate(row))
-    messages: Counter[str] = Counter()
-    for row in read_table(store, "SENSORS", batch_id=batch_id, columns=["drive_id", "samples"]).to_pylist():
-        messages[row["drive_id"]] += row["samples"]
+    sensors: dict[str, list[SensorCount]] = defaultdict(list)
+    for row in read_table(store, "SENSORS", batch_id=batch_id, columns=["drive_id", "sensor", "samples", "rate_hz"]).to_pylist():
+        sensors[row.pop("drive_id")].append(SensorCount.model_validate(row))
     drives = [
         Recording(
             name=row["source_name"], drive_id=row["drive_id"], format=row["source_format"], seconds=round(row["duration_s"], 3),
-            messages=messages[row["drive_id"]], findings=tuple(findings[row["drive_id"]]), **{count: row[count] for count in COUNTS},
+            sensors=tuple(sensors[row["drive_id"]]), findings=tuple(findings[row["drive_id"]]), **{count: row[count] for count in COUNTS},
         )
         for row in read_table(store, "DRIVES", batch_id=batch_id).to_pylist()
     ]  # fmt: skip
