@@ -53,12 +53,6 @@ def _check_columns(mapping: CsvMapping, header: tuple[str, ...]) -> None:
 
 
 def _batches(log: Log, path: str, mapping: CsvMapping, header: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
-    ragged: list[pcsv.InvalidRow] = []
-
-    def refuse(row: pcsv.InvalidRow) -> str:
-        ragged.append(row)
-        return "error"
-
     types = {column.source: pa.float64() for column in mapping.columns.values()} | {rule.column: pa.string() for rule in mapping.rows}
     types[mapping.time.column] = TIME_TYPES.get(mapping.time.unit, pa.float64())
     options: dict[str, Any] = {
@@ -66,7 +60,7 @@ def _batches(log: Log, path: str, mapping: CsvMapping, header: tuple[str, ...]) 
             use_threads=False, block_size=BLOCK_BYTES, encoding=mapping.encoding, column_names=list(header),
             skip_rows=mapping.skip_lines + (0 if mapping.column_names else 1),
         ),
-        "parse_options": pcsv.ParseOptions(delimiter=mapping.delimiter, invalid_row_handler=refuse),
+        "parse_options": pcsv.ParseOptions(delimiter=mapping.delimiter),
         "convert_options": pcsv.ConvertOptions(column_types=types, include_columns=sorted(types), null_values=[""]),
     }  # fmt: skip
     with log.stream(path) as stream:
@@ -74,15 +68,7 @@ def _batches(log: Log, path: str, mapping: CsvMapping, header: tuple[str, ...]) 
             with pcsv.open_csv(stream, **options) as reader:
                 yield from reader
         except (pa.ArrowException, UnicodeError, KeyError) as err:
-            raise BadData(_reason(err, ragged)) from err
-
-
-def _reason(err: Exception, ragged: list[pcsv.InvalidRow]) -> str:
-    if ragged:
-        row = ragged[0]
-        where = f"line {row.number}" if row.number is not None else "a line"
-        return f"{where} has {row.actual_columns} cells, the header has {row.expected_columns}: {row.text[:80]!r}"
-    return f"damaged CSV: {str(err)[:300]}"
+            raise BadData(f"damaged CSV: {str(err)[:300]}") from err
 
 
 def _block(batch: pa.RecordBatch, mapping: CsvMapping, *, first_line: int, last: int | None) -> tuple[Block, int | None]:

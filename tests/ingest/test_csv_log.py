@@ -103,18 +103,19 @@ def test_a_clock_without_date_and_rows_of_one_time_are_said(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("1700000000500000001,1", "line 12 has 2 cells"),
-        ("1700000000500000001,1,2,3,4", "line 12 has 5 cells"),
+        ("1700000000500000001,1", "Row #12: Expected 4 columns, got 2"),
+        ("1700000000500000001,1,2,3,4", "Row #12: Expected 4 columns, got 5"),
         ("1700000000500000001,nan,0,", "line 12: speed_mps is nan"),
         ("1700000000500000001,-inf,0,", "line 12: speed_mps is -inf"),
         ("1700000000500000001,fast,0,", "fast"),
         ("1700000000500000001,\udcff,0,", "damaged CSV"),
+        ("1700000000500000001,\udcff", "Row #12: Expected 4 columns, got 2"),
         ("1600000001000000000,1,0,", "line 12: time goes back"),
         ("1700000001,1,0,", "no time of the years 2000 to 2099"),
         ("99999999999999999999999,1,0,", "no time of the years 2000 to 2099"),
         ("yesterday,1,0,", "yesterday"),
         (",1,0,", "line 12: no time"),
-        ('"1700000000500000001,1,0,', "has 1 cells"),
+        ('"1700000000500000001,1,0,', "Expected 4 columns, got 1"),
         ("1700000000500000001,1000,0,", "speed_mps reaches 1000"),
     ],
 )  # fmt: skip
