@@ -41,7 +41,7 @@ def matches(log: Log) -> bool:
 def read(log: Log) -> Iterator[Item]:
     """The drive of a scenario; BadData names the file of what is wrong."""
     path = next(path for path in sorted(log.paths) if SCENARIO_FILE.fullmatch(path))
-    wanted = {"track_id": "text", "object_type": "text", "city": "text", "timestep": "time", "start_timestamp": "number", **numbers(*STATE)}
+    wanted = {"track_id": "text", "object_type": "text", "city": "text", "timestep": "time", "start_timestamp": "time", **numbers(*STATE)}
     said = parquet_columns(log, path, wanted)
     ego, velocity, own = _ego(path, said)
     clock = clock_of(ego.times)
@@ -52,7 +52,7 @@ def read(log: Log) -> Iterator[Item]:
         vehicle_id="argoverse2", place=str(said["city"][0]), day=clock.day, clock=clock.name, licence=LICENCE, has_map=road is not None,
         derived=(*DERIVED, *(road.derived if road else ())),
     )  # fmt: skip
-    tracks = len(np.unique(said["track_id"].astype(str)))
+    tracks = len(np.unique(said["track_id"]))
     text = f"{path} holds {tracks} tracks in {len(own)} rows; one is the ego ({int(own.sum())} rows), which is in SIGNALS, not in TRACKS"
     yield from (*clock.findings, Finding(severity="warning", gate="tracks", message=text))
     signals = ego.signals(velocity=velocity)
@@ -88,7 +88,7 @@ def _boxes(said: Columns, own: NDArray[np.bool_], ego: EgoPath) -> tuple[NDArray
     kept = {name: column[~own] for name, column in said.items()}
     first_step = int(said["timestep"][own].min())
     instants, at = np.unique(ego.times[0] + (kept["timestep"] - first_step) * STEP_NS, return_inverse=True)
-    ids, first, track = np.unique(kept["track_id"].astype(str), return_index=True, return_inverse=True)
+    ids, first, track = np.unique(kept["track_id"], return_index=True, return_inverse=True)
     classes = tuple(CLASSES.get(str(kind), "other") for kind in kept["object_type"][first])
     size = typical_sizes(classes, track)
     centre = np.concatenate([stacked(kept, STATE[:2]), on_ground(size)[:, None]], axis=1)

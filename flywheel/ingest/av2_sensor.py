@@ -109,7 +109,7 @@ def load_boxes(log: Log, ego: EgoPath, *, shift_ns: int) -> tuple[Boxes | None, 
     if len(said["timestamp_ns"]) and np.abs(said["timestamp_ns"].astype(np.float64)).max() > 4e18:
         raise BadData(f"{path}: timestamps up to {said['timestamp_ns'].max()} are no nanoseconds")
     of_ego = said["category"] == EGO
-    tracks, own = len(np.unique(said["track_uuid"].astype(str))), int(of_ego.sum())
+    tracks, own = len(np.unique(said["track_uuid"])), int(of_ego.sum())
     text = f"{path} holds {tracks} tracks; one of them is the ego itself ({own} cuboids), which is left out of TRACKS"
     findings = (Finding(severity="warning", gate="tracks", message=text),) if own else ()
     turns = unit_quaternions(path, said)
@@ -119,7 +119,7 @@ def load_boxes(log: Log, ego: EgoPath, *, shift_ns: int) -> tuple[Boxes | None, 
 
 
 def _boxes(said: dict[str, NDArray[np.generic]], turns: Array, at: Times, ego: EgoPath) -> Boxes:
-    ids, first, track = np.unique(said["track_uuid"].astype(str), return_index=True, return_inverse=True)
+    ids, first, track = np.unique(said["track_uuid"], return_index=True, return_inverse=True)
     centre = np.stack([said[name] for name in PLACE], axis=1).astype(np.float64) + [0, 0, AXLE_HEIGHT_M]
     ground = ego.to_world(centre, at=at)[:, :2]
     velocity = velocities(track, ego.t_s[at], ground, max_gap_s=MAX_GAP_S) if len(at) else np.empty((0, 2))

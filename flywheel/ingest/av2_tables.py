@@ -6,46 +6,56 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.ipc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
+from flywheel.ingest.arrow_guard import unpacked_bytes
 from flywheel.ingest.drive import Log
-from flywheel.ingest.quality import check_finite
+from flywheel.ingest.scenes import check_numbers
 
 Array = NDArray[np.float64]
 Kind = Literal["time", "number", "text"]
 Columns = dict[str, NDArray[Any]]
 
-MAX_BYTES = 1 << 26
-MAX_ROWS = 5_000_000
+MAX_BYTES, MAX_UNPACKED = 1 << 26, 1 << 28
+MAX_ROWS, MAX_TEXT = 1_000_000, 200
 QUATERNION, PLACE = ("qw", "qx", "qy", "qz"), ("tx_m", "ty_m", "tz_m")
 TYPES: Mapping[Kind, pa.DataType] = {"time": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
 
 def feather_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
     """The wanted columns of a feather file; BadData if it is damaged, lacks one, or a value is missing or not finite."""
-    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: pa.ipc.open_file(data).read_all())
+    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=_feather)
 
 
 def parquet_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
     """The wanted columns of a parquet file; BadData as above."""
-    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: _parquet(data, list(wanted)))
+    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: _parquet(data, wanted))
 
 
-def _parquet(data: io.BytesIO, wanted: list[str]) -> pa.Table:
-    file = pq.ParquetFile(data)
+def _feather(data: bytes) -> pa.Table:
+    said = unpacked_bytes(data)
+    if said > MAX_UNPACKED:
+        raise BadData(f"unpacks to {said} bytes, more than the {MAX_UNPACKED} read here")
+    return pa.ipc.open_file(io.BytesIO(data)).read_all()
+
+
+def _parquet(data: bytes, wanted: Mapping[str, Kind]) -> pa.Table:
+    """Texts are kept as references to their distinct values, however often these are repeated."""
+    file = pq.ParquetFile(io.BytesIO(data), read_dictionary=[name for name, kind in wanted.items() if kind == "text"])
     groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
     said = sum(group.column(c).total_uncompressed_size for group in groups for c in range(group.num_columns))
-    if file.metadata.num_rows > MAX_ROWS or said > MAX_BYTES * 16:
+    if file.metadata.num_rows > MAX_ROWS or said > MAX_UNPACKED:
         raise BadData(f"declares {file.metadata.num_rows} rows of {said} bytes, more than are read here")
     return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
 
 
 def _columns(path: str, data: bytes, wanted: Mapping[str, Kind], *, read: Any) -> Columns:
     try:
-        table = read(io.BytesIO(data))
+        table = read(data)
         table.validate(full=True)
     except BadData as err:
         raise BadData(f"{path}: {err}") from err
@@ -63,12 +73,22 @@ def _column(path: str, name: str, column: pa.ChunkedArray, kind: Kind) -> NDArra
     if column.null_count:
         raise BadData(f"{path}: {column.null_count} values of {name} are missing")
     try:
-        values = np.asarray(column.cast(TYPES[kind]).to_numpy())
+        values = _texts(column) if kind == "text" else np.asarray(column.cast(TYPES[kind]).to_numpy())
     except (pa.ArrowException, ValueError) as err:
         raise BadData(f"{path}: {name} is {column.type}, expected {TYPES[kind]}: {str(err)[:200]}") from err
     if kind == "number":
-        check_finite(path, name, times=np.arange(len(values)), values=values)
+        check_numbers(f"{path}: {name}", values)
     return values
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[Any]:
+    """The texts as objects, each distinct one once; BadData for one that is longer than any name."""
+    whole = column.combine_chunks()
+    packed = whole if pa.types.is_dictionary(column.type) else whole.cast(pa.string()).dictionary_encode()
+    values = packed.dictionary.cast(pa.string())
+    if len(values) and pc.max(pc.binary_length(values)).as_py() > MAX_TEXT:
+        raise BadData(f"holds texts of more than {MAX_TEXT} bytes")
+    return np.asarray(np.array([*values.to_pylist(), None], object)[:-1][packed.indices.to_numpy(zero_copy_only=False)])
 
 
 def numbers(*names: str) -> dict[str, Kind]:

@@ -55,7 +55,7 @@ def read(log: Log) -> Iterator[Item]:
     road = road_of(root)
     yield DriveFacts(
         vehicle_id="commonroad-stand-in", place=place_of(str(root.get("benchmarkID", ""))), day=clock.day, clock=clock.name,
-        has_map=road is not None, derived=DERIVED + (() if velocity is not None else ("speed_mps",)) + (road.derived if road else ()),
+        has_map=road is not None, derived=derived_of(found, ego_of) + (road.derived if road else ()),
     )  # fmt: skip
     yield from (*clock.findings, *_findings(root, found, ego_of, seconds=float(ego.t_s[-1])))
     signals = ego.signals(velocity=velocity)
@@ -68,6 +68,16 @@ def read(log: Log) -> Iterator[Item]:
         lights = lights_of(root, road, steps=ego_of.steps)
         lanes, governed = lane_tables(road, ego, speed=signals["speed_mps"], lights=lights)
         yield from (Rows("LANES", lanes), Rows("LIGHTS", governed))
+
+
+def derived_of(found: list[Obstacle], ego: Obstacle) -> tuple[str, ...]:
+    """What this scenario's states do not hold."""
+    others = [o for o in found if o is not ego and o.role == "dynamic"]
+    said = {
+        "speed_mps": not np.isfinite(ego.speed).all(), "heading_rad": ego.turned, "TRACKS.heading_rad": any(o.turned for o in others),
+        "TRACKS.vx_mps": any(not np.isfinite(o.speed).all() for o in others),
+    }  # fmt: skip
+    return (*DERIVED, *(name for name, missing in said.items() if missing))
 
 
 def step_of(root: Any) -> int:

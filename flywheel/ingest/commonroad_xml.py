@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
 from flywheel.ingest.drive import Log
+from flywheel.ingest.scenes import LARGEST
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,7 +24,8 @@ DEFAULT_SIZE_M = (1.0, 1.0)
 class Obstacle(NamedTuple):
     """One obstacle: role, type, (length, width), and (n,) steps with (n, 2) places, headings and speeds (NaN where not given).
 
-    sets: whether some of it is only known as a set of places, which is left out.
+    sets: whether some of it is only known as a set of places, which is left out. turned: whether a heading is missing and taken from the
+    way the obstacle moves (along world +x if it does not).
     """
 
     name: str
@@ -35,6 +37,7 @@ class Obstacle(NamedTuple):
     heading: Array
     speed: Array
     sets: bool
+    turned: bool
 
 
 def parse(log: Log) -> Any:
@@ -60,8 +63,8 @@ def number(element: Any, path: str = ".") -> float:
         value = float(np.mean([float(text) for text in said]))
     except (TypeError, ValueError) as err:
         raise BadData(f"<{found.tag}> holds {str(said[0])[:40]!r}, not a number") from err
-    if not np.isfinite(value):
-        raise BadData(f"<{found.tag}> holds {value}")
+    if not abs(value) <= LARGEST:
+        raise BadData(f"<{found.tag}> holds {value}, which is out of any scene")
     return value
 
 
@@ -96,14 +99,22 @@ def _obstacle(element: Any, name: str, role: str) -> Obstacle:
     states = {step_of(s) if s.find("time") is not None else 0: s for s in said}
     placed = [(step, *_position(s), number(s, "orientation"), number(s, "velocity")) for step, s in sorted(states.items())]
     rows = np.array(placed, np.float64).reshape(-1, 5)
-    known = np.isfinite(rows[:, 1:4]).all(axis=1)
+    known = np.isfinite(rows[:, 1:3]).all(axis=1)
     rows, size = rows[known], _size(element.find("shape"))
+    turned = bool(np.isnan(rows[:, 3]).any())
     if not min(size) > 0:
         raise BadData(f"has size {size} m")
     return Obstacle(
         name, role, str(element.findtext("type", "unknown")).strip(), size, rows[:, 0].astype(np.int64),
-        rows[:, 1:3], rows[:, 3], rows[:, 4], sets=element.find("occupancySet") is not None or not known.all(),
+        rows[:, 1:3], _headings(rows) if turned else rows[:, 3], rows[:, 4],
+        sets=element.find("occupancySet") is not None or not known.all(), turned=turned,
     )  # fmt: skip
+
+
+def _headings(rows: Array) -> Array:
+    """(n,) headings of step, x, y, heading rows: the given ones, else where the next place lies (the last one's, from the one before)."""
+    steps = np.diff(rows[:, 1:3], axis=0, append=rows[-1:, 1:3] + (rows[-1:, 1:3] - rows[-2:-1, 1:3] if len(rows) > 1 else 0.0))
+    return np.asarray(np.where(np.isnan(rows[:, 3]), np.arctan2(steps[:, 1], steps[:, 0]), rows[:, 3]))
 
 
 def _position(state: Any) -> tuple[float, float]:

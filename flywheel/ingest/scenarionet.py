@@ -21,7 +21,7 @@ from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.quality import check_times
 from flywheel.ingest.scenarionet_map import lights_of, road_of
-from flywheel.ingest.scenes import MAX_BOXES, Boxes, axle_of, clock_of, nanoseconds, seen_from
+from flywheel.ingest.scenes import MAX_BOXES, Boxes, axle_of, check_numbers, clock_of, nanoseconds, seen_from
 from flywheel.ingest.signals import Stream, signals_table
 from flywheel.ingest.unpickle_plain import PICKLE_MAGIC, plain_objects
 
@@ -167,15 +167,16 @@ def _state(name: str, said: Any, *, count: int) -> State:
     kept = np.flatnonzero(valid > 0.5)
     place = np.pad(place, ((0, 0), (0, 3 - place.shape[1])))[kept]
     size = np.stack([columns[key][kept, 0] for key in ("length", "width", "height")], axis=1)
-    return State(kept, place, columns["heading"][kept, 0], columns["velocity"][kept, :2], size)
+    found = State(kept, place, columns["heading"][kept, 0], columns["velocity"][kept, :2], size)
+    for key in ("place", "heading", "velocity", "size"):
+        check_numbers(f"tracks[{name[:60]!r}].state: {key}", getattr(found, key))
+    return found
 
 
 def _ego(state: State, times: Times, *, dataset: str) -> tuple[EgoPath, NDArray[np.int64]]:
     """The ego's path and its steps."""
     if len(state.steps) < 2:
         raise BadData(f"the ego is valid at {len(state.steps)} steps; a drive needs two")
-    if not all(np.isfinite(values).all() for values in (state.place, state.heading, state.velocity, state.size)):
-        raise BadData("the ego's states are not finite numbers")
     if dataset not in AT_AXLE and (state.size <= 0).any():
         raise BadData("the ego has no size, so its rear axle cannot be placed")
     place = state.place if dataset in AT_AXLE else axle_of(state.place, state.heading, state.size)

@@ -18,7 +18,7 @@ Ints = NDArray[np.int64]
 
 RELATIVE_DAY = "2000-01-01"
 MAX_BOXES = 5_000_000
-FAR_NS = 1 << 62
+FAR_NS, LARGEST = 1 << 62, 1e9
 # Where the rear axle lies behind the middle of a car, as a share of its length: 1.4 m in one of 4.8 m (overhang 1.0 m).
 AXLE_SHARE = 0.29
 # Length, width and height of an object that was recorded as a point; metres. Typical of its class, no more.
@@ -111,6 +111,15 @@ def seen_from(ego: EgoPath, boxes: Boxes) -> Boxes:
         centre=ego.to_ego(boxes.centre, at=boxes.at), heading=ego.turn_heading(boxes.heading, at=boxes.at),
         velocity=ego.turn(boxes.velocity, at=boxes.at),
     )  # fmt: skip
+
+
+def check_numbers(where: str, values: Array) -> None:
+    """BadData naming the first value that is not finite, or larger than anything in a scene."""
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise BadData(f"{where} is {values.ravel()[wrong[0]]} in row {wrong[0] // max(values[0].size, 1)} ({len(wrong)} such values)")
+    if values.size and np.abs(values).max() > LARGEST:
+        raise BadData(f"{where}: a value of {np.abs(values).max():g} is out of any scene")
 
 
 def axle_of(middle: Array, heading: Array, size: Array) -> Array:

@@ -1,5 +1,6 @@
 """Argoverse 2 logs: frames of reference, lanes, cameras and clocks on made logs, counts on the real ones."""
 
+import io
 import json
 import os
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.feather as feather
+import pyarrow.parquet as pq
 import pytest
 
 from flywheel.geometry import image_boxes, nearest_instant
+from flywheel.ingest.arrow_guard import unpacked_bytes
 from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key
@@ -144,6 +148,41 @@ def test_what_cannot_be_is_named(tmp_path: Path, name: str, column: str, value: 
     _, report = ingest(folder, tmp_path / "root")
     assert words in report.quarantined[0].reason
     assert report.quarantined[0].kind == "BadData"
+
+
+def bomb(column: str, value: Any, rows: int = 40_000_000) -> bytes:
+    """A small feather file with a column that unpacks to far more."""
+    sink = io.BytesIO()
+    feather.write_feather(pa.table({column: pa.repeat(value, rows)}), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def test_a_decompression_bomb_is_refused_by_its_headers(tmp_path: Path) -> None:
+    folder = make_av2_sensor(tmp_path / "log", cameras=False)
+    data = bomb("tx_m", 0.0)
+    (folder / "city_SE3_egovehicle.feather").write_bytes(data)
+    _, report = ingest(folder, tmp_path / "root")
+    assert len(data) < 1_000_000
+    assert "unpacks to 320000000 bytes" in report.quarantined[0].reason
+
+
+def test_headers_of_arrow_files_are_read_right() -> None:
+    words = pa.array(["k", "m"] * 9).dictionary_encode()
+    for table in (pa.table({"a": np.arange(9.0)}), pa.table({"s": ["x", "yy"] * 50}), pa.table({"c": words})):
+        for compression in ("lz4", "zstd", "uncompressed"):
+            sink = io.BytesIO()
+            feather.write_feather(table, sink, compression=compression)
+            assert table.nbytes <= unpacked_bytes(sink.getvalue()) <= table.nbytes + 400
+
+
+def test_long_texts_repeated_often_are_refused(tmp_path: Path) -> None:
+    folder = make_av2_forecast(tmp_path / "log")
+    file = next(folder.glob("*.parquet"))
+    table = pq.read_table(file)
+    at = table.schema.get_field_index("track_id")
+    pq.write_table(table.set_column(at, "track_id", pa.repeat("x" * 1_000_000, len(table))), file)
+    _, report = ingest(folder, tmp_path / "root")
+    assert "texts of more than 200" in report.quarantined[0].reason
 
 
 @pytest.mark.parametrize("spoil", [b"", b"ARROW1\0\0" + bytes(400), b"no feather"])

@@ -127,6 +127,19 @@ def test_speeds_that_are_not_given_are_derived(tmp_path: Path) -> None:
     assert frame(store, "TRACKS").query("track_id == '41'").vx_mps.to_numpy() == pytest.approx(12.0, abs=1e-6)
 
 
+def test_headings_that_are_not_given_are_where_things_move(tmp_path: Path) -> None:
+    root = scenario()
+    for state in root.iter():
+        for heading in state.findall("orientation"):
+            state.remove(heading)
+    store, report = ingest_text(et.tostring(root), tmp_path)
+    assert report.quarantined == ()
+    assert {"heading_rad", "TRACKS.heading_rad"} <= set(read_table(store, "DRIVES").to_pylist()[0]["derived"])
+    assert frame(store, "SIGNALS").heading_rad.to_numpy() == pytest.approx(road.TURN, abs=1e-6)
+    moving = frame(store, "TRACKS").query("track_id == '41'")
+    assert (moving.heading_rad.to_numpy(), moving.vx_mps.to_numpy()) == (pytest.approx(0.0, abs=1e-6), pytest.approx(12.0))
+
+
 def test_uncertain_places_shapes_and_times_are_taken_at_their_middle(tmp_path: Path) -> None:
     root = scenario()
     state = root.find("dynamicObstacle[@id='41']/initialState")

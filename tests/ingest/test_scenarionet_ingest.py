@@ -123,7 +123,7 @@ def _change(path: str, value: Any) -> dict[str, Any]:
         ("metadata.ts", np.zeros(41), "time does not advance"),
         ("metadata.ts", "soon", "ts"),
         ("tracks.ego.state.position", np.full((41, 3), np.inf), "ego"),
-        ("tracks.31.state.position", np.full((41, 3), np.nan), "centre is nan"),
+        ("tracks.31.state.position", np.full((41, 3), np.nan), "'31'].state: place is nan"),
         ("tracks.31.state.length", np.zeros(41), "has size"),
         ("tracks.31.state.valid", np.ones(7), "31"),
         ("tracks.31.state.velocity", None, "31"),
