@@ -12,6 +12,7 @@ from flywheel.ingest.drive import Log
 from flywheel.ingest.mapping import CanMapping, can_snippet
 
 MAX_DBC_BYTES = 1 << 24
+MAX_VALUE = 1e12
 DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
 
@@ -35,6 +36,9 @@ class Decoder:
             said = message.decode(frame.data, decode_choices=False, decode_containers=False)
             values = tuple(a * float(said[name]) + b if name in said else np.nan for name, a, b in signals)
         except self._damage:
+            self.failed[message.name] += 1
+            return None
+        if any(abs(value) > MAX_VALUE for value in values):
             self.failed[message.name] += 1
             return None
         return message.name, values

@@ -14,6 +14,8 @@ from flywheel.ingest.drive import Log
 Array = NDArray[np.float64]
 MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 10_000
+# More than an epoch in ms, or any length in metres on earth.
+MAX_VALUE = 1e13
 KINDS = frozenset("fiubS")
 DAMAGE = (
     ValueError,
@@ -93,10 +95,14 @@ def numbers(log: Log, path: str) -> Array:
 
 
 def finite(where: str, values: Array) -> Array:
-    """The values; BadData at the first NaN or infinity."""
-    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)) if len(values) else np.zeros(0, int)
+    """The values; BadData at the first NaN or infinity, or number that no sensor gives."""
+    with np.errstate(invalid="ignore"):
+        good = (np.abs(values) < MAX_VALUE).reshape(len(values), -1).all(axis=1) if len(values) else np.ones(0, bool)
+    bad = np.flatnonzero(~good)
     if len(bad):
-        raise BadData(f"{where}: row {bad[0]} is {values[bad[0]]} (and {len(bad) - 1} more rows): values must be finite")
+        raise BadData(
+            f"{where}: row {bad[0]} is {values[bad[0]]} (and {len(bad) - 1} more rows): values must be finite and below {MAX_VALUE:g}"
+        )
     return values
 
 

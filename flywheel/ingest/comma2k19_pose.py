@@ -48,9 +48,10 @@ def load_poses(log: Log) -> Poses | None:
     lengths = np.linalg.norm(turns, axis=1)
     if (np.abs(lengths - 1) > 1e-3).any():
         raise BadData(f"global_pose/frame_orientations: row {int(np.argmax(np.abs(lengths - 1)))} is not a unit quaternion")
-    radius = float(np.linalg.norm(places[0]))
-    if not 6.3e6 < radius < 6.4e6:
-        raise BadData(f"global_pose/frame_positions: the first lies {radius:.0f} m from the earth's centre; ECEF metres are needed")
+    radius = np.linalg.norm(places, axis=1)
+    if not ((radius > 6.3e6) & (radius < 6.4e6)).all():
+        at = int(np.argmax(np.abs(radius - 6.35e6)))
+        raise BadData(f"global_pose/frame_positions: row {at} lies {radius[at]:.0f} m from the earth's centre; ECEF metres are needed")
     return poses(t_s, places, turns)
 
 

@@ -27,6 +27,8 @@ Times = NDArray[np.int64]
 COLUMNS = 7
 MAX_GAP_S, SWEEP_S = 0.5, 0.02
 MIN_ROWS = 5
+# No distance, speed or address is larger; rows with NaN or more than that hold no point.
+MAX_VALUE = 1e5
 MOVING_MPS = 3.0
 LATERAL_WINDOW_S = 0.5
 # length, width, height in metres: a passenger car, and a reflector of no known shape.
@@ -40,7 +42,7 @@ def tracks_table(radar: Channel, t_ns: Times, *, speed: Channel, yaw: tuple[Arra
 
     vx is the relative speed plus the ego's; vy the derivative of the offset (parabola over +-0.5 s) plus distance times yaw rate.
     """
-    rows = np.flatnonzero(np.isfinite(radar.values[:, [0, 1, 2, 5]]).all(axis=1))
+    rows = np.flatnonzero((np.abs(radar.values[:, [0, 1, 2, 5]]) < MAX_VALUE).all(axis=1))
     if len(rows) and (np.diff(radar.t_s[rows]) < 0).any():
         raise BadData("CAN/radar: time goes back")
     t_ns = t_ns[sweeps(radar)]

@@ -15,7 +15,7 @@ from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Rows
 from flywheel.ingest.packets import Segment, Segments
 from flywheel.ingest.quality import check_times
 from flywheel.tables import rows_table
-from flywheel.video import damage
+from flywheel.video_decode import damage
 
 VIDEO, TIMES, PREVIEW, CAMERA = "video.hevc", "global_pose/frame_times", "preview.png", "road"
 INTRINSICS = {"fx_px": 910.0, "fy_px": 910.0, "cx_px": 582.0, "cy_px": 437.0}

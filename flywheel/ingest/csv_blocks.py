@@ -20,6 +20,7 @@ from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 BLOCK_BYTES = 1 << 19
+MAX_VALUE = 1e12
 # ns and us are read as text: they are whole numbers, but some writers fall into 1.479e+18 now and then.
 TIME_TYPES = {"iso": pa.timestamp("ns"), "iso_tz": pa.timestamp("ns", tz="UTC"), "ns": pa.string(), "us": pa.string()}
 
@@ -133,7 +134,7 @@ def _fresh(times: Times, *, lines: Times, last: int | None) -> NDArray[np.bool_]
 
 def _numbers(name: str, column: pa.Array, *, lines: Times) -> Array:
     values = column.to_numpy(zero_copy_only=False)
-    bad = np.flatnonzero(~np.isfinite(values) & column.is_valid().to_numpy(zero_copy_only=False))
+    bad = np.flatnonzero(~(np.abs(values) < MAX_VALUE) & column.is_valid().to_numpy(zero_copy_only=False))
     if len(bad):
         raise BadData(f"line {lines[bad[0]]}: {name} is {values[bad[0]]}; a value that is not known is an empty cell")
     return np.asarray(values, np.float64)

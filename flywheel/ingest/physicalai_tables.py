@@ -12,6 +12,7 @@ from flywheel.errors import BadData
 
 Array = NDArray[np.float64]
 MAX_ROWS, MAX_UNPACKED_BYTES = 5_000_000, 1 << 30
+MAX_VALUE = 1e7
 
 
 def parquet(where: str, data: bytes, *, columns: tuple[str, ...]) -> pa.Table:
@@ -57,9 +58,9 @@ def _cast(where: str, table: pa.Table, name: str, kind: pa.DataType) -> NDArray[
 
 
 def _finite(where: str, name: str, values: NDArray[Any]) -> Array:
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(~(np.abs(values) < MAX_VALUE))
     if len(bad):
-        raise BadData(f"{where}: {name} is {values[bad[0]]} in row {bad[0]} (and {len(bad) - 1} more): values must be finite")
+        raise BadData(f"{where}: {name} is {values[bad[0]]} in row {bad[0]} (and {len(bad) - 1} more): no metres, nor metres a second")
     return np.asarray(values, np.float64)
 
 

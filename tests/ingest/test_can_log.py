@@ -131,6 +131,20 @@ def test_frames_that_do_not_fit_their_message_are_counted(tmp_path: Path) -> Non
     assert read_table(store, "SIGNALS").to_pandas().speed_mps.notna().sum() == COUNT
 
 
+def test_a_float_signal_that_is_no_number_is_counted_not_stored(tmp_path: Path) -> None:
+    folder = made.make_can(tmp_path / "logs")
+    (folder / "car.dbc").write_text(
+        made.DBC.replace("SG_ ANGLE : 7|16@0- (0.1,0)", "SG_ ANGLE : 0|32@1- (1,0)") + "SIG_VALTYPE_ 2566844672 ANGLE : 1;\n"
+    )
+    lines = (folder / "drive.log").read_text().replace("18FEF100#FFE20000", "18FEF100#0000803F").splitlines()
+    at = next(k for k, line in enumerate(lines) if "18FEF100" in line)
+    lines[at] = lines[at].replace("0000803F", "0000807F")
+    (folder / "drive.log").write_text("\n".join(lines) + "\n")
+    store, report = ingest(tmp_path, folder)
+    assert "STEERING (1)" in next(w.message for w in report.warnings if w.gate == "decode")
+    assert read_table(store, "SIGNALS").to_pandas().steering_rad.dropna().to_numpy() == pytest.approx(np.radians(np.ones(COUNT // 2 - 1)))
+
+
 def test_asc_dates_and_bases_are_read_and_deltas_refused() -> None:
     head = b"date Mon Sep 30 03:06:13.191 pm 2024\nbase hex  timestamps absolute\n"
     assert can_frames.zero_s("asc", head) == 1_727_708_773.191
