@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Picture, Rows
+from flywheel.ingest.drive import Beats, Finding, Item, Picture, Rows
 from flywheel.ingest.images import image_info
 from flywheel.ingest.mcap_mounts import Mounts
-from flywheel.ingest.mcap_names import CALIBRATION, PICTURES, camera_of
+from flywheel.ingest.mcap_names import CALIBRATION, camera_of
 from flywheel.ingest.mcap_proto import foxglove_name, payloads_of, proto, stamp_ns
-from flywheel.ingest.mcap_read import Batch, Block, Channel, read_mcap
+from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.packets import Segment, Segments, codec_named
 from flywheel.ingest.quality import check_camera, check_times
 from flywheel.tables import rows_table
@@ -163,36 +163,3 @@ def _intrinsics(calibration: Any, row: Row) -> dict[str, float]:
     right, down = row["width_px"] / calibration.width, row["height_px"] / calibration.height
     k = calibration.K
     return {"fx_px": k[0] * right, "cx_px": k[2] * right, "fy_px": k[4] * down, "cy_px": k[5] * down}
-
-
-def media(log: Log) -> Iterator[Blob]:
-    """The log's readable images and video segments, byte for byte as recorded, read anew from the file."""
-    videos: dict[str, Video] = {}
-    with log.stream() as stream:
-        for block in read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures):
-            for batch in block.batches if isinstance(block, Block) else ():
-                yield from _blobs(batch, videos)
-    for video in videos.values():
-        yield from (Blob(s.sha256, s.ext, s.data) for s in video.close())
-
-
-def _has_pictures(channel: Channel) -> bool:
-    return foxglove_name(channel) in PICTURES
-
-
-def _blobs(batch: Batch, videos: dict[str, Video]) -> Iterator[Blob]:
-    name, topic = foxglove_name(batch.channel) or "", batch.channel.topic
-    for t_ns, data in zip(batch.t_ns.tolist(), payloads_of(batch, name), strict=True):
-        message = proto(topic, t_ns, name, data)
-        if name == "CompressedVideo":
-            yield from (Blob(s.sha256, s.ext, s.data) for s in videos.setdefault(topic, Video(topic)).take(t_ns, message))
-        elif (ext := _extension(message.data)) is not None:
-            yield Blob(sha256_hex(message.data), ext, message.data)
-
-
-def _extension(data: bytes) -> str | None:
-    """The image's kind; None for those that `Cameras` left out with a finding."""
-    try:
-        return image_info(data).ext
-    except BadData:
-        return None

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Item, Log
-from flywheel.ingest.mcap_facts import METADATA, of_fleet, stated
-from flywheel.ingest.mcap_frames import media
+from flywheel.ingest.drive import Finding, Item, Log
+from flywheel.ingest.mcap_facts import METADATA
+from flywheel.ingest.mcap_media import media
 from flywheel.ingest.mcap_names import is_fixed
 from flywheel.ingest.mcap_read import MAGIC, Batch, Block, read_mcap
-from flywheel.ingest.mcap_roles import LANES, Drive, drive_of
-from flywheel.ingest.mcap_streams import unread_findings
+from flywheel.ingest.mcap_roles import Drive, drive_of
 from flywheel.ingest.mcap_survey import Survey, survey
+from flywheel.ingest.quality import T_MIN_NS
 
 __all__ = ["matches", "media", "read"]
 WINDOW_NS = 30 * 10**9
@@ -27,14 +27,15 @@ def matches(log: Log) -> bool:
 def read(log: Log) -> Iterator[Item]:
     """The drive of an MCAP log; BadData names the topic and time of what is wrong."""
     found = survey(log, fixed=is_fixed)
-    drive = drive_of(found)
-    yield from _items(log, found, drive)
-    said = of_fleet(drive.metadata)
-    if said is None:
-        raise BadData(f"no metadata record {METADATA!r}: vehicle_id, place and day are unknown, so its split group is too")
-    yield stated(said, has_map=found.count(LANES) > 0)
-    yield from (finding for sink in drive.all_sinks() for finding in sink.findings())
-    yield from unread_findings(drive.all_sinks())
+    # Times that are no wall clock's: seconds of a simulation, or since boot.
+    relative = found.t1_ns < T_MIN_NS and METADATA not in found.metadata
+    shift_ns = T_MIN_NS if relative else 0
+    drive = drive_of(found.shifted(shift_ns), relative=relative)
+    yield from _items(log, drive, shift_ns)
+    yield from drive.facts()
+    if relative:
+        text = "times count from the recording's own zero: they are set to begin from 2000-01-01T00:00Z, spacing is kept"
+        yield Finding(severity="warning", gate="clock", message=text)
 
 
 @dataclass
@@ -70,16 +71,17 @@ class Windows:
             raise BadData(f"{batch.channel.topic}: a message of {batch.t_ns.min()} ns comes later in the file than its index allows")
 
 
-def _items(log: Log, found: Survey, drive: Drive) -> Iterator[Item]:
-    windows = Windows(found)
+def _items(log: Log, drive: Drive, shift_ns: int) -> Iterator[Item]:
+    windows = Windows(drive.survey)
     with log.stream() as stream:
         for piece in read_mcap(stream, size=log.file("").bytes):
             if not isinstance(piece, Block):
                 drive.metadata.append(piece)
                 continue
             for batch in piece.batches:
-                windows.check(batch)
-                yield from drive.sink_of(batch.channel).take(batch)
+                moved = batch._replace(t_ns=batch.t_ns + shift_ns)
+                windows.check(moved)
+                yield from drive.take(moved)
             until = windows.take(piece, waiting_bytes=sum(drive.waiting_bytes(batch) for batch in piece.batches))
             if until is not None:
                 yield from drive.cut(until)

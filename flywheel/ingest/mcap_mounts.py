@@ -22,6 +22,8 @@ EGO_FRAMES = ("ego", "base_link", "ego_vehicle", "base_footprint", "vehicle", "r
 # Of several parents of one frame the first of these counts, then the first met.
 PARENTS = ("ego", "base_link", "odom", "map", "world")
 MAX_DEPTH = 32
+# What a PoseInFrame message places: the ego frame, whatever the transforms call it.
+POSED = "the ego's pose"
 Pose = tuple[float, ...]
 
 
@@ -83,10 +85,9 @@ class Mounts:
         for t_ns, data in zip(batch.t_ns.tolist(), payloads_of(batch, name), strict=True):
             message = proto(topic, t_ns, name, data)
             if name == "PoseInFrame":
-                ego = self.ego or EGO_FRAMES[0]
-                if message.frame_id not in (ego, *EGO_FRAMES):
+                if message.frame_id not in EGO_FRAMES:
                     place, turn = message.pose.position, message.pose.orientation
-                    yield t_ns, message.frame_id, ego, _pose(place, turn), stamp_ns(message.timestamp)
+                    yield t_ns, message.frame_id, POSED, _pose(place, turn), stamp_ns(message.timestamp)
                 continue
             for one in message.transforms if name == "FrameTransforms" else (message,):
                 yield t_ns, one.parent_frame_id, one.child_frame_id, _pose(one.translation, one.rotation), stamp_ns(one.timestamp)
@@ -112,7 +113,7 @@ class Mounts:
     def ego(self) -> str | None:
         """The ego frame's name; None if no known one was mentioned."""
         met = {frame for link in self.links for frame in link}
-        return next((frame for frame in EGO_FRAMES if frame in met), None)
+        return next((frame for frame in EGO_FRAMES if frame in met), EGO_FRAMES[0] if POSED in met else None)
 
     def ego_link(self) -> Link | None:
         """The ego frame in its parent."""
@@ -120,8 +121,9 @@ class Mounts:
         return self._up(ego) if ego else None
 
     def _up(self, frame: str) -> Link | None:
-        links = [link for link in self.links.values() if link.child == frame and link.parent != frame]
-        return min(links, key=lambda link: PARENTS.index(link.parent) if link.parent in PARENTS else len(PARENTS), default=None)
+        names = (frame, POSED) if frame == self.ego else (frame,)
+        links = [link for link in self.links.values() if link.child in names and link.parent != frame]
+        return min(links, key=lambda link: (names.index(link.child), [*PARENTS, link.parent].index(link.parent)), default=None)
 
     def _chain(self, frame: str, top: str) -> list[Link] | None:
         """The links from a frame up to one above it; None if it is not above."""

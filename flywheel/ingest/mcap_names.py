@@ -8,7 +8,7 @@ from flywheel.ingest.mcap_read import Channel
 
 PICTURES = ("CompressedImage", "CompressedVideo")
 CALIBRATION = "CameraCalibration"
-TRANSFORMS = ("FrameTransform", "FrameTransforms")
+POSES = ("FrameTransform", "FrameTransforms", "PoseInFrame")
 # Words of a topic that say what it carries, not which camera it is.
 PLAIN = re.compile(
     "camera cameras cam image images image_raw image_color image_rect image_rect_color image_rect_compressed image_raw_compressed raw rect "
@@ -41,4 +41,4 @@ def picture_topics(channels: Iterable[Channel]) -> dict[str, tuple[str, str]]:
 
 def is_fixed(channel: Channel) -> bool:
     """Whether a channel tells what hardly changes: a calibration, or where sensors are mounted."""
-    return foxglove_name(channel) in (CALIBRATION, *TRANSFORMS)
+    return foxglove_name(channel) in (CALIBRATION, *POSES)

@@ -18,9 +18,11 @@ Times = NDArray[np.int64]
 PREFIX = "foxglove."
 # Of the messages that come in thousands: the fields that are used. Everything else is stepped over, not decoded.
 USED: dict[str, tuple[str, ...]] = {
-    "SceneUpdate": ("entities",), "SceneEntity": ("timestamp", "frame_id", "id", "metadata", "cubes"), "CubePrimitive": ("pose", "size"),
+    "SceneUpdate": ("entities",), "SceneEntity": ("frame_id", "id", "metadata", "cubes"), "CubePrimitive": ("pose", "size"),
     "LocationFix": ("timestamp", "latitude", "longitude"),
 }  # fmt: skip
+# Parts that are taken out as the bytes they are: pairs of words, of which most are not looked at.
+UNOPENED = {("SceneEntity", "metadata")}
 
 
 def foxglove_name(channel: Channel) -> str | None:
@@ -100,6 +102,9 @@ def _narrowed(descriptor: Any) -> Any:
             kept = [part for part in kind.field if part.name in USED[kind.name]]
             del kind.field[:], kind.oneof_decl[:]
             kind.field.extend(kept)
+            for part in (part for part in kind.field if (kind.name, part.name) in UNOPENED):
+                part.type = part.TYPE_BYTES
+                part.ClearField("type_name")
         pool.AddSerializedFile(narrowed.SerializeToString())
 
     add(descriptor.file)

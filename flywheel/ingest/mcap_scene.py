@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.mcap_proto import columns
+from flywheel.ingest.mcap_proto import columns, proto
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -54,27 +54,39 @@ class Entities:
     def pairs(self) -> "Pairs":
         """The metadata of all entities."""
         flat, owner = self.metadata.flatten(), pc.list_parent_indices(self.metadata).to_numpy()
-        keys = pc.struct_field(flat, "key").dictionary_encode()
-        return Pairs(self, keys.dictionary.to_pylist(), keys.indices.to_numpy(zero_copy_only=False), owner, pc.struct_field(flat, "value"))
+        return Pairs(self, flat if _plainly_written(flat) else _rewritten(self, flat, owner), owner)
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Metadata key by key."""
+    """Metadata key by key. flat: foxglove.KeyValuePair messages, each a key and a value of less than 128 bytes; owner: whose they are."""
 
     entities: Entities
-    keys: list[str]
-    codes: NDArray[np.int32]
+    flat: pa.Array
     owner: NDArray[np.int64]
-    values: pa.Array
 
     def text(self, key: str) -> pa.Array:
         """(M,) values of a key; null for an entity without it, the last one for an entity that has it twice."""
-        at = np.full(len(self.entities.times), -1, np.int64)
-        if key in self.keys:
-            mine = np.flatnonzero(self.codes == self.keys.index(key))
-            at[self.owner[mine]] = mine
-        return self.values.take(pa.array(at, mask=at < 0))
+        head = b"\n" + bytes([len(key)]) + key.encode() + b"\x12"
+        at = self._places(head.decode())
+        try:
+            return pc.binary_replace_slice(self.flat.take(pa.array(at, mask=at < 0)), 0, len(head) + 1, b"").cast(pa.string())
+        except pa.ArrowInvalid as err:
+            raise BadData(f"{self.entities.topic}: metadata {key} of an entity is not UTF-8: {err}") from err
+
+    def _places(self, head: str) -> NDArray[np.int64]:
+        """(M,) where each entity's pair with this beginning lies, -1 for none."""
+        entities = len(self.entities.times)
+        each = len(self.flat) // max(entities, 1)
+        if each and np.array_equal(self.owner, np.repeat(np.arange(entities), each)):
+            for first in range(each):  # mostly all entities say the same things in the same order
+                there = np.arange(entities) * each + first
+                if all(pc.all(pc.starts_with(self.flat.take(some), head)).as_py() for some in (there[:1], there)):
+                    return there
+        at = np.full(entities, -1, np.int64)
+        mine = np.flatnonzero(pc.starts_with(self.flat, head).to_numpy(zero_copy_only=False))
+        at[self.owner[mine]] = mine
+        return at
 
     def numbers(self, key: str) -> pa.Array:
         """(M,) values of a key as floats, null where an entity lacks it; BadData for text that is no number."""
@@ -113,6 +125,37 @@ def entities(topic: str, times: Times, payloads: list[bytes]) -> Entities:
         box={name: _number(first, path) for name, path in CUBE.items()},
         quaternion=np.stack([_number(first, path) for path in TURN], axis=1), metadata=pc.struct_field(flat, "metadata"),
     )  # fmt: skip
+
+
+def _bytes_of(flat: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Where each value begins (and the last one ends), and all bytes."""
+    begin = np.frombuffer(flat.buffers()[1], np.int32)[flat.offset : flat.offset + len(flat) + 1].astype(np.int64)
+    return begin, np.frombuffer(flat.buffers()[2] or b"\0", np.uint8)
+
+
+def _plainly_written(flat: pa.Array) -> bool:
+    """Whether each message is 0x0A, length, key, 0x12, length, value with lengths of one byte, as every encoder writes a short pair."""
+    if not len(flat):
+        return True
+    begin, data = _bytes_of(flat)
+    size = np.diff(begin)
+    if size.min() < 4:
+        return False
+    key = data[begin[:-1] + 1].astype(np.int64)
+    inside = key + 4 <= size
+    value_at = begin[:-1] + 2 + np.where(inside, key, 0)
+    value = data[value_at + 1]
+    return bool((inside & (data[begin[:-1]] == 0x0A) & (data[value_at] == 0x12) & (value < 128) & (key + value + 4 == size)).all())
+
+
+def _rewritten(found: Entities, flat: pa.Array, owner: NDArray[np.int64]) -> pa.Array:
+    """The same pairs in the plain form; longer words are cut, empty and damaged ones are told apart by the protobuf package."""
+    plain = []
+    for at, data in zip(owner, flat.to_pylist(), strict=True):
+        pair = proto(found.topic, int(found.times[at]), "KeyValuePair", data)
+        key, value = pair.key.encode()[:127], pair.value.encode()[:127]
+        plain.append(b"\n" + bytes([len(key)]) + key + b"\x12" + bytes([len(value)]) + value)
+    return pa.array(plain, pa.binary())
 
 
 def _number(cubes: pa.Array, path: tuple[str, ...]) -> Array:

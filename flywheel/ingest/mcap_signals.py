@@ -41,11 +41,16 @@ class Samples(NamedTuple):
 
 
 class Source(Protocol):
-    """One topic that feeds SIGNALS. lag_ns: how far its samples may stay behind the messages taken; count: how many it will give."""
+    """One topic that feeds SIGNALS. lag_ns: how far its samples may stay behind the messages taken; count: how many it will give.
+
+    sensor: whether its samples are a topic's messages (else another sink says when it spoke); derived: the columns it works out.
+    """
 
     topic: str
     lag_ns: int
     count: int
+    sensor: bool
+    derived: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +66,8 @@ class Source(Protocol):
 class JsonSource:
     """A topic of the fleet whose JSON fields are SIGNALS columns."""
 
-    lag_ns = 0
+    lag_ns, sensor = 0, True
+    derived: tuple[str, ...] = ()
 
     def __init__(self, topic: str, *, count: int) -> None:
         self.topic, self.count, self.fields = topic, count, JSON_SIGNALS[topic]
@@ -82,12 +88,14 @@ class JsonSource:
 
 
 class FixSource:
-    """A topic of foxglove.LocationFix."""
+    """A topic of foxglove.LocationFix. strict: a fix that is no number is BadData, else it is left out and counted in `lost`."""
 
-    lag_ns, names = 0, ("lat_deg", "lon_deg")
+    lag_ns, names, sensor = 0, ("lat_deg", "lon_deg"), True
+    derived: tuple[str, ...] = ()
 
-    def __init__(self, topic: str, *, count: int) -> None:
-        self.topic, self.count, self.waiting = topic, count, Waiting(topic)
+    def __init__(self, topic: str, *, count: int, strict: bool = True) -> None:
+        self.topic, self.count, self.strict, self.waiting = topic, count, strict, Waiting(topic)
+        self.lost, self.places = 0, Places()
 
     def take(self, batch: Batch) -> None:
         """Takes messages."""
@@ -100,10 +108,33 @@ class FixSource:
         if not payloads:
             return Samples(times, {name: np.empty(0) for name in self.names})
         found = columns(self.topic, times, "LocationFix", payloads)
-        values = {"lat_deg": found["latitude"].to_numpy(), "lon_deg": found["longitude"].to_numpy()}
-        for said, column in zip(("latitude", "longitude"), values.values(), strict=True):
-            check_finite(self.topic, said, times=times, values=column)
-        return Samples(times, values, stamps(found["timestamp"]))
+        lat, lon, stamped = found["latitude"].to_numpy(), found["longitude"].to_numpy(), stamps(found["timestamp"])
+        whole = np.isfinite(lat) & np.isfinite(lon)
+        if self.strict:
+            for said, column in (("latitude", lat), ("longitude", lon)):
+                check_finite(self.topic, said, times=times, values=column)
+        elif not whole.all():
+            self.lost += int((~whole).sum())
+            times, lat, lon, stamped = times[whole], lat[whole], lon[whole], None if stamped is None else stamped[whole]
+        self.places.see(times, lat, lon)
+        return Samples(times, {"lat_deg": lat, "lon_deg": lon}, stamped)
+
+
+class Places:
+    """Where fixes lay, one in ten seconds: enough for the median."""
+
+    def __init__(self) -> None:
+        self.next_ns, self.kept = 0, list[tuple[float, float]]()
+
+    def see(self, times: Times, lat: Array, lon: Array) -> None:
+        """Takes more fixes."""
+        while (at := int(np.searchsorted(times, self.next_ns))) < len(times):
+            self.kept.append((float(lat[at]), float(lon[at])))
+            self.next_ns = int(times[at]) + 10**10
+
+    def median(self) -> tuple[float, float] | None:
+        """Latitude and longitude; None without a fix."""
+        return tuple(np.median(np.array(self.kept), axis=0).tolist()) if self.kept else None
 
 
 def stamps(column: pa.Array) -> Times | None:
@@ -132,6 +163,7 @@ class Signals:
     held: dict[str, Samples] = field(default_factory=dict)
     half_ns: dict[str, int] = field(default_factory=dict)
     emitted_ns: int = -(1 << 62)
+    moved: Samples | None = None
 
     def take(self, batch: Batch) -> Iterable[Item]:
         """Takes messages of one of the sources."""
@@ -142,11 +174,11 @@ class Signals:
         """Rows before a time, less what later samples could still change."""
         for source in self.sources:
             new = source.advance(final=until_ns is None)
-            if len(new.times):
+            if len(new.times) and source.sensor:
                 yield Beats(source.topic, new.times, new.stamp_ns)
             self._keep(source, new)
         margin = MARGIN_NS + 4 * max(self.half_ns.values(), default=0)
-        upto = (1 << 62) if until_ns is None else until_ns - margin - max(source.lag_ns for source in self.sources)
+        upto = (1 << 62) if until_ns is None else until_ns - margin - max((source.lag_ns for source in self.sources), default=0)
         if upto > self.emitted_ns and any(len(samples.times) for samples in self.held.values()):
             yield from self._rows(upto)
             self.emitted_ns = upto
@@ -161,8 +193,34 @@ class Signals:
         times = np.r_[before.times, new.times] if before else new.times
         values = {name: np.r_[before.columns[name], new.columns[name]] if before else new.columns[name] for name in source.names}
         self.held[source.topic] = Samples(times, values)
+        if "speed_mps" in source.names:
+            self._move(new)
         if len(times) and source.topic not in self.half_ns:
             self._tell_period(source, times)
+
+    def _move(self, new: Samples) -> None:
+        none = np.full(len(new.times), np.nan)
+        values = {name: new.columns.get(name, none) for name in ("speed_mps", "yaw_rate_radps")}
+        before = self.moved or Samples(new.times[:0], dict.fromkeys(values, none[:0]))
+        self.moved = Samples(np.r_[before.times, new.times], {name: np.r_[before.columns[name], values[name]] for name in values})
+
+    def motion(self, times: Times) -> tuple[Array, Array] | None:
+        """The ego's (speed, yaw rate) at other times (the nearest known at the ends); None if its speed is not known."""
+        if self.moved is None or not np.isfinite(self.moved.columns["speed_mps"]).any():
+            return None
+        return self._at(times, "speed_mps"), self._at(times, "yaw_rate_radps")
+
+    def _at(self, times: Times, name: str) -> Array:
+        assert self.moved is not None
+        known = np.isfinite(self.moved.columns[name])
+        if not known.any():
+            return np.zeros(len(times))
+        return np.interp(times.astype(np.float64), self.moved.times[known].astype(np.float64), self.moved.columns[name][known])
+
+    def forget(self, before_ns: int) -> None:
+        """Drops the motion before a time."""
+        if self.moved is not None:
+            self.moved = _since(self.moved, min(before_ns, int(self.moved.times[-1]) if len(self.moved.times) else before_ns))
 
     def _tell_period(self, source: Source, times: Times) -> None:
         """Half a stream's median step from its first window; from its count where that holds too few."""

@@ -37,6 +37,14 @@ class Survey(NamedTuple):
     t1_ns: int
     heads: tuple[Batch, ...]
     indexed: bool
+    metadata: frozenset[str]
+
+    def shifted(self, shift_ns: int) -> "Survey":
+        """The same on a clock that is ahead by so much."""
+        return self._replace(
+            floors=tuple(floor + shift_ns for floor in self.floors), t0_ns=self.t0_ns + shift_ns, t1_ns=self.t1_ns + shift_ns,
+            heads=tuple(batch._replace(t_ns=batch.t_ns + shift_ns) for batch in self.heads),
+        )  # fmt: skip
 
     @property
     def seconds(self) -> float:
@@ -81,12 +89,15 @@ def _indexed(log: Log, *, fixed: Wanted) -> Survey | None:
     return Survey(
         channels=tuple(channels.values()), counts=dict(stats.channel_message_counts), heads=heads,
         floors=_floors([c.message_start_time if c.message_end_time else stats.message_end_time for c in chunks]), indexed=True,
+        metadata=frozenset(index.name for index in summary.metadata_indexes),
         t0_ns=stats.message_start_time, t1_ns=stats.message_end_time,
     )  # fmt: skip
 
 
 def _says_enough(summary: Any, stats: Any) -> bool:
     if stats.chunk_count == 0 or stats.chunk_count != len(summary.chunk_indexes):
+        return False
+    if not 0 <= stats.message_start_time <= stats.message_end_time < NEVER_NS:
         return False
     spoke = {channel for channel, count in stats.channel_message_counts.items() if count}
     return spoke <= set(summary.channels) and sum(stats.channel_message_counts.values()) == stats.message_count
@@ -129,10 +140,12 @@ def _scanned(log: Log, *, fixed: Wanted) -> Survey:
     channels: dict[int, Channel] = {}
     counts: Counter[int] = Counter()
     heads: dict[int, Batch] = {}
-    starts, ends = list[int](), list[int]()
+    starts, ends, names = list[int](), list[int](), set[str]()
     with log.stream() as stream:
         for block in read_mcap(stream, size=log.file("").bytes):
-            if isinstance(block, Block):
+            if not isinstance(block, Block):
+                names.add(block.name)
+            else:
                 starts.append(min((int(batch.t_ns.min()) for batch in block.batches), default=NEVER_NS))
                 ends.extend(int(batch.t_ns.max()) for batch in block.batches)
                 for batch in block.batches:
@@ -142,5 +155,6 @@ def _scanned(log: Log, *, fixed: Wanted) -> Survey:
                         heads.setdefault(batch.channel.id, batch)
     return Survey(
         channels=tuple(channels.values()), counts=dict(counts), floors=_floors(starts), heads=tuple(heads.values()), indexed=False,
+        metadata=frozenset(names),
         t0_ns=min(starts, default=0), t1_ns=max(ends, default=0),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from flywheel.ingest.drive import Beats, Finding, Item, Rows
 from flywheel.ingest.mcap_proto import payloads_of
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.mcap_scene import Entities, entities, heading
-from flywheel.ingest.mcap_streams import Held, Waiting, check_once
+from flywheel.ingest.mcap_streams import Held, Waiting
 from flywheel.ingest.quality import check_finite
 
 TRACKS = "/tracks"
@@ -60,8 +60,20 @@ def fleet_rows(found: Entities) -> pa.Table:
         values = table[name].drop_null().to_numpy()
         times = found.times[table[name].is_valid().to_numpy()] if len(values) < len(table) else found.times
         check_finite(found.topic, name, times=times, values=values)
-    check_once(found.topic, table, ("t_ns", "track_id"))
+    check_ids(found)
     return table
+
+
+def check_ids(found: Entities) -> None:
+    """BadData if one instant holds the same id twice."""
+    codes = found.ids.dictionary_encode()
+    instants = np.cumsum(np.r_[0, np.diff(found.times) != 0])[: len(found.times)]
+    keys = np.sort(instants * max(len(codes.dictionary), 1) + codes.indices.to_numpy())
+    again = keys[1:][np.diff(keys) == 0]
+    if len(again):
+        at, code = divmod(int(again[0]), len(codes.dictionary))
+        key = (int(found.times[np.searchsorted(instants, at)]), codes.dictionary[code].as_py())
+        raise BadData(f"{found.topic}: {key} appears twice (and {len(again) - 1} others)")
 
 
 def _check_shape(found: Entities) -> None:

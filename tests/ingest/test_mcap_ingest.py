@@ -159,7 +159,6 @@ def test_seconds_instead_of_nanoseconds_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [
-        (None, "no metadata record"),
         ({key: value for key, value in METADATA.items() if key != "place"}, "place"),
         (METADATA | {"vehicle_id": "a|b"}, "without '|'"),
         (METADATA | {"day": "9.10.2025"}, "day"),
