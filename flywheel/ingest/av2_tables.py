@@ -22,6 +22,7 @@ Columns = dict[str, NDArray[Any]]
 
 MAX_BYTES, MAX_UNPACKED = 1 << 26, 1 << 28
 MAX_ROWS, MAX_TEXT = 1_000_000, 200
+DAMAGE = (pa.ArrowException, OSError, MemoryError, ValueError, KeyError, OverflowError)
 QUATERNION, PLACE = ("qw", "qx", "qy", "qz"), ("tx_m", "ty_m", "tz_m")
 TYPES: Mapping[Kind, pa.DataType] = {"time": pa.int64(), "number": pa.float64(), "text": pa.string()}
 
@@ -33,7 +34,7 @@ def feather_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
 
 def parquet_columns(log: Log, path: str, wanted: Mapping[str, Kind]) -> Columns:
     """The wanted columns of a parquet file; BadData as above."""
-    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: _parquet(data, wanted))
+    return _columns(path, log.read(path, limit=MAX_BYTES), wanted, read=lambda data: read_parquet(data, wanted))
 
 
 def _feather(data: bytes) -> pa.Table:
@@ -43,11 +44,11 @@ def _feather(data: bytes) -> pa.Table:
     return pa.ipc.open_file(io.BytesIO(data)).read_all()
 
 
-def _parquet(data: bytes, wanted: Mapping[str, Kind]) -> pa.Table:
-    """Texts are kept as references to their distinct values, however often these are repeated."""
+def read_parquet(data: bytes, wanted: Mapping[str, Kind]) -> pa.Table:
+    """The wanted columns there are, texts as references to their distinct values, however often these are repeated."""
     file = pq.ParquetFile(io.BytesIO(data), read_dictionary=[name for name, kind in wanted.items() if kind == "text"])
-    groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
-    said = sum(group.column(c).total_uncompressed_size for group in groups for c in range(group.num_columns))
+    # A row group's own sum; asking for a column's ends the process where its statistics are damaged (pyarrow 25).
+    said = sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
     if file.metadata.num_rows > MAX_ROWS or said > MAX_UNPACKED:
         raise BadData(f"declares {file.metadata.num_rows} rows of {said} bytes, more than are read here")
     return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
@@ -59,7 +60,7 @@ def _columns(path: str, data: bytes, wanted: Mapping[str, Kind], *, read: Any) -
         table.validate(full=True)
     except BadData as err:
         raise BadData(f"{path}: {err}") from err
-    except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError) as err:
+    except DAMAGE as err:
         raise BadData(f"{path}: damaged: {str(err)[:300]}") from err
     missing = [name for name in wanted if name not in table.column_names]
     if missing:

@@ -13,8 +13,10 @@ import pyarrow.feather as feather
 import pyarrow.parquet as pq
 import pytest
 
+from flywheel.errors import BadData
 from flywheel.geometry import image_boxes, nearest_instant
 from flywheel.ingest.arrow_guard import unpacked_bytes
+from flywheel.ingest.av2_tables import DAMAGE, read_parquet
 from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key
@@ -173,6 +175,21 @@ def test_headers_of_arrow_files_are_read_right() -> None:
             sink = io.BytesIO()
             feather.write_feather(table, sink, compression=compression)
             assert table.nbytes <= unpacked_bytes(sink.getvalue()) <= table.nbytes + 400
+
+
+def test_a_damaged_parquet_footer_never_ends_the_process(tmp_path: Path) -> None:
+    """pyarrow aborts where a column's metadata are asked for and its statistics do not fit its schema."""
+    data = next(make_av2_forecast(tmp_path / "log").glob("*.parquet")).read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    refused = 0
+    for at in range(footer, len(data), 5):
+        spoilt = bytearray(data)
+        spoilt[at] ^= 1 << (at % 8)
+        try:
+            read_parquet(bytes(spoilt), {"track_id": "text", "timestep": "time"})
+        except (BadData, *DAMAGE):
+            refused += 1
+    assert refused > 100
 
 
 def test_long_texts_repeated_often_are_refused(tmp_path: Path) -> None:
