@@ -34,6 +34,7 @@ th { text-align: left; color: var(--faint); font-weight: normal; } td, th { padd
 td { overflow-wrap: anywhere; vertical-align: top; } td.n, th.n { text-align: right; }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .facts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 40px; } .facts th { white-space: nowrap; width: 1%; }
+.scroll { overflow-x: auto; }
 .warning { color: var(--warn); } .error { color: var(--error); }
 .wide svg { width: 100%; height: auto; } .map svg { max-width: 640px; height: auto; width: 100%; }
 .strip { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; } figure { margin: 0; } img { width: 100%; display: block; }
@@ -76,7 +77,7 @@ def table_html(head: Sequence[str], rows: Sequence[Sequence[Any]], *, classes: S
     marked = [f'<tr class="{name}">{line}</tr>' for name, line in zip(classes or [""] * len(lines), lines, strict=True)]
     numeric = [any(isinstance(row[k], int | float) for row in rows) for k in range(len(head))]
     top = "".join(f'<th class="{"n" if right else ""}">{escape(name)}</th>' for name, right in zip(head, numeric, strict=True))
-    return f"<table><tr>{top}</tr>{''.join(marked)}</table>"
+    return f'<div class="scroll"><table><tr>{top}</tr>{"".join(marked)}</table></div>'
 
 
 def _cell(value: Any) -> str:

@@ -50,6 +50,7 @@ def timeline_svg(drive: Drive) -> str:
         if sensors:
             draw_sensors(next(rest), drive, sensors)
         mark_findings(axes, drive)
+        axes[-1].set_xlim(0, max(drive.row["duration_s"], 0.1))
         axes[-1].set_xlabel("seconds since the drive began")
         return _svg(figure)
 
@@ -66,11 +67,14 @@ def drive_png(drive: Drive) -> bytes:
     signals, sensors = drive.table("SIGNALS", "t_ns", "speed_mps", "ax_mps2"), drive.rows("SENSORS")[:16]
     with _styled():
         figure = _blank((10, 2.3 + 0.15 * len(sensors)))
-        left, right = figure.subfigures(1, 2, width_ratios=[2.6, 1])
+        left, right = figure.subfigures(1, 2, width_ratios=[2.4, 1])
+        left.subplots_adjust(left=0.3, right=0.99, bottom=0.12, top=0.88, hspace=0.3)
+        right.subplots_adjust(left=0.2, right=0.98, bottom=0.12, top=0.88)
         axes = left.subplots(3, 1, sharex=True, height_ratios=[1, 1, 0.4 + 0.22 * len(sensors)])
         draw_signals(axes[0], drive, signals, ("speed_mps",), label="speed\nm/s")
         draw_signals(axes[1], drive, signals, ("ax_mps2",), label="ax\nm/s²")
-        draw_sensors(axes[2], drive, sensors)
+        draw_sensors(axes[2], drive, sensors, letters=20)
+        axes[2].set_xlim(0, max(drive.row["duration_s"], 0.1))
         mark_findings(axes, drive)
         draw_route(right, right.subplots(), drive)
         figure.suptitle(f"{drive.drive_id}  {drive.row['source_name']}  {drive.row['duration_s']:.1f} s", fontsize=8, color=INK)
@@ -130,21 +134,21 @@ def draw_tracks(axes: Any, drive: Drive, tracks: pa.Table) -> None:
     axes.set_ylabel("tracks", rotation=0, ha="right", va="center")
 
 
-def draw_sensors(axes: Any, drive: Drive, sensors: Sequence[Row]) -> None:
+def draw_sensors(axes: Any, drive: Drive, sensors: Sequence[Row], *, letters: int = 34) -> None:
     """A bar for the time each sensor spoke, its longest gaps in red."""
     for place, row in enumerate(sensors):
         begin, end = drive.seconds([row["t0_ns"], row["t1_ns"]])
         axes.barh(place, max(end - begin, 0.02), left=begin, height=0.6, color=PRESENT, alpha=0.75, linewidth=0)
         for t_ns, gap_s in zip(row["gaps_t_ns"] or (), row["gaps_s"] or (), strict=True):
             axes.barh(place, gap_s, left=float(drive.seconds(t_ns)), height=0.6, color="white", edgecolor=GAP, linewidth=0.7)
-    axes.set_yticks(range(len(sensors)), [_label(row) for row in sensors], fontsize=7)
+    axes.set_yticks(range(len(sensors)), [_label(row, letters) for row in sensors], fontsize=7)
     axes.invert_yaxis()
     axes.grid(axis="x", color=FAINT, alpha=0.3, linewidth=0.5)
 
 
-def _label(row: Row) -> str:
+def _label(row: Row, letters: int) -> str:
     rate = f"  {row['rate_hz']:.3g} Hz" if row["rate_hz"] is not None else ""
-    return f"{row['sensor'][-34:]}{rate}"
+    return f"{row['sensor'][-letters:]}{rate}"
 
 
 def mark_findings(axes: Sequence[Any], drive: Drive) -> None:
@@ -165,7 +169,7 @@ def route_metres(drive: Drive) -> tuple[Array, Array, str]:
             if names[0] == "lon_deg":
                 scale = EARTH_RADIUS_M * np.array([np.cos(np.radians(points[0, 1])), 1.0])
                 points = np.radians(points - points[0]) * scale
-            keep = np.unique(np.linspace(0, len(points) - 1, 3000).astype(int))
+            keep = np.unique(np.linspace(0, len(points) - 1, 1000).astype(int))
             return t_s[keep], points[keep], what
     return np.empty(0), np.empty((0, 2)), ""
 
@@ -207,13 +211,16 @@ def _blank(size: tuple[float, float]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size)
     FigureCanvasAgg(figure)
     return figure
 
 
 def _figure(heights: Sequence[float]) -> tuple[Any, Sequence[Any]]:
-    figure = _blank((11, 0.6 + 0.95 * sum(heights)))
+    width, height = 11.0, 0.7 + 0.95 * sum(heights)
+    figure = _blank((width, height))
+    # Margins by hand, in inches: a layout engine would draw everything twice.
+    figure.subplots_adjust(left=2.2 / width, right=1 - 0.1 / width, bottom=0.45 / height, top=1 - 0.2 / height, hspace=0.3)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights))
     return figure, list(axes[:, 0])
 
