@@ -4,11 +4,13 @@ import re
 from collections import defaultdict
 
 from flywheel.ingest.drive import Finding
+from flywheel.ingest.quality import FAMILIES
 from flywheel.ingest.quarantine import read_reason
 from flywheel.store import Store
 from flywheel.tables import read_table
 from flywheel.types import Record
 
+GATE = f"(?:{'|'.join(gate for gates in FAMILIES.values() for gate in gates)}): "
 COUNTS = ("signal_rows", "tracks", "track_rows", "frames", "lane_rows", "light_rows")
 SHORT_ID = len("drive-") + 6
 
@@ -41,12 +43,9 @@ class Recording(Record):
     @property
     def refusals(self) -> list[Finding]:
         """The errors that put the log into quarantine, gate by gate; what a reader refused itself counts as the gate `reader`."""
-        said = (self.quarantined or "").split("; ")
-        named = [re.fullmatch(r"([a-z_]{2,20}): (.*)", text, re.DOTALL) for text in said]
-        told = [(match[1], match[2]) for match in named if match]
-        if len(told) < len(named):
-            told = [("reader", self.quarantined)] if self.quarantined else []
-        return [Finding(severity="error", gate=gate, message=text) for gate, text in told]
+        text = self.quarantined or ""
+        told = [piece.partition(": ") for piece in re.split(f"; (?={GATE})", text)] if re.match(GATE, text) else [("reader", "", text)]
+        return [Finding(severity="error", gate=gate, message=message) for gate, _, message in told if message]
 
     @property
     def messages(self) -> int:
