@@ -11,11 +11,15 @@ from mcap.writer import CompressionType
 
 from flywheel.ingest.formats import FORMATS
 from tests.adversarial.kinds import Files
+from tests.ingest import make_av2
+from tests.ingest import make_can as cans
+from tests.ingest import make_rosbag as rosbags
 from tests.ingest.make_mcap import METADATA, drive_items, make_mcap, write_log
 from tests.ingest.make_pandaset import make_sequence
 from tests.ingest.make_video import make_video
 
 Make = Callable[[Path], object]
+BAG_S = 1.2
 
 
 def bare_mcap(folder: Path) -> Path:
@@ -25,12 +29,42 @@ def bare_mcap(folder: Path) -> Path:
     return write_log(folder / "bare.mcap", thinned, metadata=METADATA, compression=CompressionType.NONE, crcs=False)
 
 
+def bag1(folder: Path, compression: str = "") -> Path:
+    """A short ROS 1 bag."""
+    return rosbags.make_rosbag1(folder, said=rosbags.drive(rosbags.Ros(1), seconds=BAG_S), compression=compression)
+
+
+def make_multiview(folder: Path) -> Path:
+    """Two cameras with two short clips each, and a caption."""
+    for camera in ("ftheta_camera_front_wide_120fov", "ftheta_camera_rear_tele_30fov"):
+        for number in range(2):
+            file = folder / "day/videos" / camera / f"av_1_{number}.mp4"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            make_video(file, frames=26, gop=26 + number)
+    caption = folder / "day/captions/ftheta_camera_front_wide_120fov/av_1_0.json"
+    caption.parent.mkdir(parents=True)
+    caption.write_text("{}")
+    return folder
+
+
 # Seeds that are not simply `make_<format>(folder)`, by the format they belong to.
 SPECIAL: dict[str, dict[str, Make]] = {
     "mcap": {"mcap": bare_mcap, "mcap_zstd": lambda folder: make_mcap(folder / "a.mcap", seconds=1.1)},
     "pandaset": {"pandaset": lambda folder: make_sequence(folder / "seq")},
     "video": {"video": lambda folder: make_video(folder / "a.mp4", frames=40)},
-}
+    "multiview": {"multiview": make_multiview},
+    "rosbag1": {
+        "rosbag1": bag1, "rosbag1_bz2": lambda folder: bag1(folder, "bz2"), "rosbag1_lz4": lambda folder: bag1(folder, "lz4"),
+    },
+    "rosbag2": {
+        "rosbag2_db3": lambda folder: rosbags.make_db3(folder / "a.db3", said=rosbags.drive(rosbags.Ros(2), seconds=BAG_S)),
+        "rosbag2": lambda folder: rosbags.make_rosbag2(folder / "bag", compression="message"),
+    },
+    "can": {"can": cans.make_can, "can_asc": lambda folder: cans.make_can(folder, kind="asc"),
+            "can_blf": lambda folder: cans.make_can(folder, kind="blf")},
+    "av2_sensor": {"av2_sensor": lambda folder: make_av2.make_av2_sensor(folder)},
+    "av2_forecast": {"av2_forecast": lambda folder: make_av2.make_av2_forecast(folder)},
+}  # fmt: skip
 
 
 def makers(name: str) -> dict[str, Make]:
