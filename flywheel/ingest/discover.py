@@ -27,16 +27,21 @@ def group_logs(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     by itself, with the sidecars (`mapping.toml`, `<stem>.mapping.toml`, `*.dbc`) of its folder where its kind can use them.
     """
     kept = sorted(path for path in paths if not is_note(path))
-    roots = _outermost({root for path in kept if (root := _root(path)) is not None})
+    roots = {root for path in kept if (root := _root(path)) is not None}
     found: dict[str, dict[str, str]] = {}
-    sidecars = [path for path in kept if SIDECAR.fullmatch(PurePosixPath(path).name)]
+    sidecars = _sidecars(kept)
     for path in kept:
-        home = next((root for root in roots if root == "." or path.startswith(f"{root}/")), None)
+        home = next((folder for folder in folders(path) if folder in roots), None)
         if home is not None:
             found.setdefault(home, {})[path if home == "." else path.removeprefix(f"{home}/")] = path
-        elif path not in sidecars:
+        elif not SIDECAR.fullmatch(PurePosixPath(path).name):
             found[path] = _single(path, sidecars)
     return dict(sorted(found.items()))
+
+
+def folders(path: str) -> list[str]:
+    """Every folder that a path is in, the outermost ('.') first."""
+    return [".", *(path[:k] for k, letter in enumerate(path) if letter == "/")]
 
 
 def _root(path: str) -> str | None:
@@ -47,23 +52,22 @@ def _root(path: str) -> str | None:
     return None
 
 
-def _outermost(roots: set[str]) -> list[str]:
-    if "." in roots:
-        return ["."]
-    return sorted(root for root in roots if not any(root.startswith(f"{other}/") for other in roots))
+def _sidecars(paths: Iterable[str]) -> dict[tuple[str, str | None], list[str]]:
+    """(folder, name or stem of the log it serves; None: every log of the folder) -> sidecars."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if match := SIDECAR.fullmatch(name):
+            found.setdefault((folder, match["stem"]), []).append(name)
+    return found
 
 
-def _single(path: str, sidecars: list[str]) -> dict[str, str]:
-    name, folder = PurePosixPath(path), PurePosixPath(path).parent
-    if not WITH_SIDECARS.fullmatch(name.name):
+def _single(path: str, sidecars: Mapping[tuple[str, str | None], list[str]]) -> dict[str, str]:
+    folder, slash, name = path.rpartition("/")
+    if not WITH_SIDECARS.fullmatch(name):
         return {"": path}
-    mine = [s for s in sidecars if PurePosixPath(s).parent == folder and _serves(PurePosixPath(s).name, name)]
-    return {name.name: path} | {PurePosixPath(s).name: s for s in mine} if mine else {"": path}
-
-
-def _serves(sidecar: str, log: PurePosixPath) -> bool:
-    found = SIDECAR.fullmatch(sidecar)
-    return found is not None and found["stem"] in (None, log.stem, log.name)
+    mine = sorted({found for serves in (None, name, PurePosixPath(name).stem) for found in sidecars.get((folder, serves), ())})
+    return {name: path} | {found: f"{folder}{slash}{found}" for found in mine} if mine else {"": path}
 
 
 def named(found: Mapping[str, dict[str, str]], *, top: str) -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from flywheel.errors import BadData
-from flywheel.ingest.discover import group_logs, is_note, named
+from flywheel.ingest.discover import folders, group_logs, is_note, named
 from flywheel.ingest.land import safe_path
 from flywheel.store import Stat, checked_key
 from flywheel.types import canonical_json
@@ -64,10 +64,10 @@ def uploads(stats: Mapping[str, Stat]) -> Iterator[Upload]:
     or hold logs, but what lies beside it never becomes a part of it."""
     paths = sorted((key.removeprefix(INBOX) for key in stats), key=lambda path: (_top(path), path))
     coming = {path: match[1] for path in paths if (match := GROWING.fullmatch(path.rpartition("/")[2]))}
-    growing = {folder for path in coming for folder in _folders(path)} | {_beside(path, name) for path, name in coming.items()}
+    growing = {folder for path in coming for folder in folders(path)[1:]} | {_beside(path, name) for path, name in coming.items()}
     hidden_t_ns: dict[str, int] = {}
     for path in filter(is_note, paths):
-        for folder in _folders(path):
+        for folder in folders(path)[1:]:
             hidden_t_ns[folder] = max(hidden_t_ns.get(folder, 0), stats[INBOX + path].written_t_ns)
     for top, inside in groupby(paths, key=_top):
         for name, files in _logs(top, set(inside) - set(coming)).items():
@@ -88,11 +88,6 @@ def _logs(top: str, paths: set[str]) -> dict[str, dict[str, str]]:
 
 def _top(path: str) -> str:
     return path.partition("/")[0] if "/" in path else ""
-
-
-def _folders(path: str) -> list[str]:
-    """Every folder that a path is in."""
-    return [path[:k] for k, letter in enumerate(path) if letter == "/"]
 
 
 def _beside(path: str, name: str) -> str:
