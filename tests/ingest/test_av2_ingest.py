@@ -182,14 +182,14 @@ def test_a_damaged_parquet_footer_never_ends_the_process(tmp_path: Path) -> None
     data = next(make_av2_forecast(tmp_path / "log").glob("*.parquet")).read_bytes()
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     refused = 0
-    for at in range(footer, len(data), 5):
+    for at in range(footer, len(data), 11):
         spoilt = bytearray(data)
         spoilt[at] ^= 1 << (at % 8)
         try:
             read_parquet(bytes(spoilt), {"track_id": "text", "timestep": "time"})
         except (BadData, *DAMAGE):
             refused += 1
-    assert refused > 100
+    assert refused > 50
 
 
 def test_long_texts_repeated_often_are_refused(tmp_path: Path) -> None:
