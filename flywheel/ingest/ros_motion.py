@@ -93,10 +93,11 @@ class Motion:
         seen = ego_path(leader.window(0, None))
         return (leader.frame, replace(seen, times=seen.times - leader.late_ns)) if len(seen.times) else None
 
-    def window(self, after_ns: int, until_ns: int | None) -> Iterator[Item]:
-        """SIGNALS of the times after after_ns and up to until_ns (None: the end)."""
-        self._choose()
-        windows = {series.key: series.window(after_ns, until_ns) for series in self._series.values() if series.times}
+    def window(self, after_ns: int, until_ns: int | None, *, known_ns: int | None) -> Iterator[Item]:
+        """SIGNALS of the times after after_ns and up to until_ns, from samples up to known_ns (None: the end)."""
+        self._choose(known_ns)
+        cut = {series.key: series.window(after_ns, until_ns, known_ns) for series in self._series.values()}
+        windows = {key: seen for key, seen in cut.items() if len(seen.times)}
         led = {kind: windows[series.key] for kind, series in self._leaders.items() if series.key in windows}
         for series in self._series.values():
             if series.key in windows and series.kind.name in led and self._leaders[series.kind.name] is not series:
@@ -133,9 +134,10 @@ class Motion:
     def _of(self, topic: str, kind: Kind) -> Series:
         return self._series.setdefault((topic, kind.name), Series(topic=topic, kind=kind))
 
-    def _choose(self) -> None:
+    def _choose(self, known_ns: int | None) -> None:
         """Of each kind the topic with the most messages leads, of equals the first name; once chosen it stays."""
-        spoke = sorted((s for s in self._series.values() if s.times), key=lambda s: (-(s.messages or len(s.times)), s.topic))
+        counts = {s.key: s.count(known_ns) for s in self._series.values()}
+        spoke = sorted((s for s in self._series.values() if counts[s.key]), key=lambda s: (-(s.messages or counts[s.key]), s.topic))
         self._leaders = {s.kind.name: s for s in reversed(spoke)} | self._leaders
 
     def _is_fix(self, topic: str, message: Any, values: Values) -> bool:

@@ -6,7 +6,7 @@ boxes over ground, across gaps of at most half a second.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +15,13 @@ import pyarrow as pa
 from flywheel.errors import BadData
 from flywheel.geometry import rotation
 from flywheel.ingest.drive import Finding, Item, Rows
-from flywheel.ingest.ego_path import EgoPath, velocities, wrap, yaw_of
-from flywheel.ingest.ros_frames import HERE, Frames, Placed, placed
+from flywheel.ingest.ego_path import EgoPath, velocities, yaw_of
+from flywheel.ingest.ros_frames import HERE, Frames, Placed
 from flywheel.ingest.ros_motion import Motion
 from flywheel.ingest.ros_samples import NAN, NEAR_STAMP_NS, Array
 
 MAX_OBJECTS, MAX_GAP_S = 4096, 0.5
+GROUND = ("ground_x", "ground_y", "ego_heading")
 AUTOWARE = dict(enumerate(("other", "car", "truck", "bus", "truck", "cyclist", "cyclist", "pedestrian")))
 DERIVED = {4: "pedestrian", 5: "cyclist", 6: "car", 7: "truck", 8: "cyclist"}
 WORDS = (
@@ -29,45 +30,44 @@ WORDS = (
 )  # fmt: skip
 
 
+# Of one box, in its list's frame: centre, orientation w x y z, length, width, height, velocity (NaN where it is not told).
+VALUES = 13
+
+
 class Box(NamedTuple):
-    """One object of a list, in the list's frame; velocity (3,) NaN where it is not told."""
+    """One object of a list: its id, class and VALUES."""
 
     track_id: str
     cls: str
-    where: Placed
-    size: tuple[float, float, float]
-    velocity: Array
+    values: tuple[float, ...]
 
 
 class Boxes(NamedTuple):
-    """One list: when it was recorded, when it was true, its frame, its boxes."""
+    """One list: when it was recorded, when it was true, its frame, its boxes' ids, classes and (N, VALUES) numbers."""
 
     t_ns: int
     true_ns: int
     frame: str
-    boxes: tuple[Box, ...]
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    values: Array
 
 
-def _box(track_id: str, cls: str, pose: Any, size: Any, velocity: Array) -> Box:
-    where, lengths = placed(pose.position, pose.orientation), (float(size[0]), float(size[1]), float(size[2]))
-    if where is None or not np.isfinite(lengths).all() or np.isinf(velocity).any() or not track_id:
-        raise BadData(f"object {track_id!r}: its id is empty, its pose or size is not finite, or its orientation is no rotation")
-    return Box(track_id[:100], cls, where, lengths, velocity)
+def _box(track_id: str, cls: str, pose: Any, size: Sequence[float], velocity: tuple[float, float, float]) -> Box:
+    p, q = pose.position, pose.orientation
+    return Box(track_id[:100], cls, (p.x, p.y, p.z, q.w, q.x, q.y, q.z, *size[:3], *velocity))
 
 
 def _autoware(message: Any) -> Iterator[Box]:
-    """Tracked or predicted objects: the twist is along the object's own axes."""
+    """Tracked or predicted objects; the twist is along the object's own axes."""
     for thing in message.objects:
         said = thing.kinematics
         pose = getattr(said, "pose_with_covariance", None) or said.initial_pose_with_covariance
         twist = (getattr(said, "twist_with_covariance", None) or said.initial_twist_with_covariance).twist.linear
         best = max(thing.classification, key=lambda guess: guess.probability, default=None)
-        size = thing.shape.dimensions
-        box = _box(
-            bytes(np.asarray(thing.object_id.uuid, np.uint8)).hex(), AUTOWARE.get(best.label if best else 0, "other"), pose.pose,
-            (size.x, size.y if size.y > 0 else size.x, size.z), np.array([twist.x, twist.y, twist.z], np.float64),
-        )  # fmt: skip
-        yield box._replace(velocity=rotation(box.where.turn) @ box.velocity)
+        size, name = thing.shape.dimensions, thing.object_id.uuid.tobytes().hex()
+        sides = (size.x, size.y if size.y > 0 else size.x, size.z)
+        yield _box(name, AUTOWARE.get(best.label if best else 0, "other"), pose.pose, sides, (twist.x, twist.y, twist.z))
 
 
 def _derived(message: Any) -> Iterator[Box]:
@@ -78,7 +78,7 @@ def _derived(message: Any) -> Iterator[Box]:
             sides = [2 * sides[1], 2 * sides[1], sides[0]]
         if len(sides) < 3:
             raise BadData(f"object {thing.id}: a shape with {len(sides)} dimensions")
-        yield _box(str(thing.id), DERIVED.get(thing.classification, "other"), thing.pose, sides, np.array([v.x, v.y, v.z], np.float64))
+        yield _box(str(thing.id), DERIVED.get(thing.classification, "other"), thing.pose, sides, (v.x, v.y, v.z))
 
 
 def _vision(message: Any) -> Iterator[Box]:
@@ -91,7 +91,7 @@ def _vision(message: Any) -> Iterator[Box]:
         cls = next((cls for cls, words in WORDS if any(word in label for word in words)), "other")
         size = seen.bbox.size
         if name:
-            yield _box(name, cls, seen.bbox.center, (size.x, size.y, size.z), np.full(3, NAN))
+            yield _box(name, cls, seen.bbox.center, (size.x, size.y, size.z), (NAN, NAN, NAN))
 
 
 AUTOWARE_PACKAGES = ("autoware_auto_perception_msgs", "autoware_perception_msgs")
@@ -115,7 +115,6 @@ class Objects:
         self._doubled: Counter[str] = Counter()
         self._nameless: Counter[str] = Counter()
         self._unplaced: Counter[str] = Counter()
-        self._mounted: dict[str, Placed | None] = {}
 
     def expect(self, topic: str, type_name: str, messages: int) -> None:
         """Makes a topic known, with how many messages it will hold (0: not known)."""
@@ -129,24 +128,39 @@ class Objects:
             self._doubled[topic] += 1
             return
         boxes = {box.track_id: box for box in OBJECTS[type_name](message)}
-        if len(boxes) > MAX_OBJECTS:
-            raise BadData(f"a list of {len(boxes)} objects; at most {MAX_OBJECTS} are allowed")
+        if len(boxes) > MAX_OBJECTS or "" in boxes:
+            raise BadData(f"a list of {len(boxes)} objects (at most {MAX_OBJECTS} are allowed), or one without an id")
         self._nameless[topic] += len(getattr(message, "detections", boxes)) - len(boxes)
+        values = np.array([box.values for box in boxes.values()], np.float64).reshape(len(boxes), VALUES)
+        if (
+            not np.isfinite(values[:, :10]).all()
+            or np.isinf(values).any()
+            or (np.abs(np.linalg.norm(values[:, 3:7], axis=1) - 1) > 0.1).any()
+        ):
+            raise BadData("an object whose place, size or velocity is not finite, or whose orientation is no rotation")
+        if OBJECTS[type_name] is _autoware:
+            values[:, 10:] = rotated(values[:, 3:7], values[:, 10:])
         near = stamp_ns is not None and abs(t_ns - stamp_ns) < NEAR_STAMP_NS
-        frame = message.header.frame_id.lstrip("/")
-        self._lists.append(Boxes(t_ns, stamp_ns if near and stamp_ns is not None else t_ns, frame, tuple(boxes.values())))
+        frame, classes = message.header.frame_id.lstrip("/"), tuple(box.cls for box in boxes.values())
+        self._lists.append(Boxes(t_ns, stamp_ns if near and stamp_ns is not None else t_ns, frame, tuple(boxes), classes, values))
 
     def window(self, motion: Motion, after_ns: int, until_ns: int | None) -> Iterator[Item]:
         """TRACKS of the times after after_ns and up to until_ns (None: the end)."""
-        lists = sorted({seen.t_ns: seen for seen in self._lists if seen.boxes}.values(), key=lambda seen: seen.t_ns)
-        inside = [after_ns < seen.t_ns and (until_ns is None or seen.t_ns <= until_ns) for seen in lists]
-        if not any(inside):
+        lists = sorted({seen.t_ns: seen for seen in self._lists if seen.ids}.values(), key=lambda seen: seen.t_ns)
+        pose, mounts = motion.path(), {seen.frame: self._mount(seen.frame) for seen in lists}
+        placed = [(seen, self._columns(seen, mounts[seen.frame], pose)) for seen in lists]
+        new = [seen.frame for seen, columns in placed if columns is None and after_ns < seen.t_ns <= (until_ns or seen.t_ns)]
+        self._unplaced.update(new)
+        found = [columns for _, columns in placed if columns is not None]
+        if not found:
             return
-        self._mounted = {seen.frame: self._mount(seen.frame) for seen in lists}
-        pose = motion.path()
-        rows = [row for seen in lists for row in self._rows(seen, pose)]
-        if rows:
-            yield from self._table(rows, pose, keep={seen.t_ns for seen, kept in zip(lists, inside, strict=True) if kept})
+        columns = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        unknown = np.isnan(columns["vx_mps"]) | np.isnan(columns["vy_mps"])
+        if unknown.any():
+            self._derive(columns, unknown)
+        inside = (columns["t_ns"] > after_ns) & (until_ns is None or columns["t_ns"] <= until_ns)
+        if inside.any():
+            yield Rows("TRACKS", pa.table({name: values[inside] for name, values in columns.items() if name not in GROUND}))
 
     def forget(self, before_ns: int) -> None:
         """Drops lists that no later window needs."""
@@ -166,37 +180,34 @@ class Objects:
     def _mount(self, frame: str) -> Placed | None:
         return HERE if frame == self.frames.ego else self.frames.mount(frame)
 
-    def _rows(self, seen: Boxes, pose: tuple[str, EgoPath] | None) -> list[dict[str, Any]]:
-        """A list's boxes in the ego frame; none (and a count) if they cannot be placed there."""
+    def _columns(self, seen: Boxes, mount: Placed | None, pose: tuple[str, EgoPath] | None) -> dict[str, Any] | None:
+        """A list's boxes in the ego frame by column, with their places over ground; None if they cannot be placed."""
         ego = _ego_at(pose, seen.true_ns)
-        mount = self._mounted[seen.frame]
         if mount is None and pose is not None and pose[0] == seen.frame and ego is not None:
             mount = ego.inverse()
         if mount is None:
-            self._unplaced[seen.frame] += 1
-            return []
-        return [_row(seen.t_ns, box, mount.of(box.where), rotation(mount.turn) @ box.velocity, ego) for box in seen.boxes]
+            return None
+        turn, values = rotation(mount.turn), seen.values
+        at, velocity = values[:, :3] @ turn.T + mount.at, values[:, 10:] @ turn.T
+        ahead = rotated(values[:, 3:7], np.tile([1.0, 0.0, 0.0], (len(values), 1))) @ turn.T
+        ground = at @ rotation((ego or HERE).turn).T + (ego or HERE).at
+        return {
+            "t_ns": np.full(len(values), seen.t_ns, np.int64),
+            "track_id": np.array(seen.ids, object), "cls": np.array(seen.classes, object),
+            "x_m": at[:, 0], "y_m": at[:, 1], "z_m": at[:, 2], "heading_rad": np.arctan2(ahead[:, 1], ahead[:, 0]),
+            "length_m": values[:, 7], "width_m": values[:, 8], "height_m": values[:, 9], "vx_mps": velocity[:, 0], "vy_mps": velocity[:, 1],
+            "ground_x": ground[:, 0], "ground_y": ground[:, 1],
+            "ego_heading": np.full(len(values), yaw_of((ego or HERE).turn[None])[0]),
+        }  # fmt: skip
 
-    def _table(self, rows: list[dict[str, Any]], pose: tuple[str, EgoPath] | None, *, keep: set[int]) -> Iterator[Item]:
-        unknown = np.array([bool(np.isnan(row["vx_mps"])) for row in rows])
-        if unknown.any():
-            self._derive(rows, unknown)
-        rows = [row for row in rows if row["t_ns"] in keep]
-        columns = {name: [row[name] for row in rows] for name in rows[0] if name not in ("world", "ego_heading")} if rows else {}
-        if rows:
-            yield Rows("TRACKS", pa.table(columns))
-
-    def _derive(self, rows: list[dict[str, Any]], unknown: Any) -> None:
-        """Fills in velocities from where the boxes were over ground (seen from the ego, where its pose is not known)."""
-        ids = {name: at for at, name in enumerate(sorted({row["track_id"] for row in rows}))}
-        t0 = rows[0]["t_ns"]
-        t_s = np.array([(row["t_ns"] - t0) / 1e9 for row in rows])
-        places = np.array([row["world"] for row in rows])
-        found = velocities(np.array([ids[row["track_id"]] for row in rows]), t_s, places, max_gap_s=MAX_GAP_S)
-        for row, (vx, vy), lacks in zip(rows, found, unknown, strict=True):
-            c, s = np.cos(row["ego_heading"]), np.sin(row["ego_heading"])
-            if lacks:
-                row["vx_mps"], row["vy_mps"] = float(c * vx + s * vy), float(c * vy - s * vx)
+    def _derive(self, columns: dict[str, Any], unknown: Any) -> None:
+        """Fills in velocities from the places over ground (seen from the ego, where its pose is not known)."""
+        _, tracks = np.unique(columns["track_id"].astype(str), return_inverse=True)
+        t_s, places = (columns["t_ns"] - columns["t_ns"][0]) / 1e9, np.stack([columns["ground_x"], columns["ground_y"]], axis=1)
+        vx, vy = velocities(tracks.astype(np.int64), t_s, places, max_gap_s=MAX_GAP_S).T
+        c, s = np.cos(columns["ego_heading"]), np.sin(columns["ego_heading"])
+        columns["vx_mps"] = np.where(unknown, c * vx + s * vy, columns["vx_mps"])
+        columns["vy_mps"] = np.where(unknown, c * vy - s * vx, columns["vy_mps"])
         self.derived |= {"TRACKS.vx_mps", "TRACKS.vy_mps"}
 
 
@@ -212,16 +223,11 @@ def _ego_at(pose: tuple[str, EgoPath] | None, t_ns: int) -> Placed | None:
     return Placed(path.origin[0], np.array([np.cos(half), 0.0, 0.0, np.sin(half)]))
 
 
-def _row(t_ns: int, box: Box, where: Placed, velocity: Array, ego: Placed | None) -> dict[str, Any]:
-    world = (ego or HERE).of(where).at
-    return {
-        "t_ns": t_ns, "track_id": box.track_id, "cls": box.cls,
-        "x_m": float(where.at[0]), "y_m": float(where.at[1]), "z_m": float(where.at[2]),
-        "heading_rad": float(wrap(yaw_of(where.turn[None]))[0]),
-        "length_m": box.size[0], "width_m": box.size[1], "height_m": box.size[2],
-        "vx_mps": float(velocity[0]), "vy_mps": float(velocity[1]),
-        "world": world[:2], "ego_heading": float(yaw_of((ego or HERE).turn[None])[0]),
-    }  # fmt: skip
+def rotated(turns: Array, vectors: Array) -> Array:
+    """(N, 3) vectors turned by (N, 4) quaternions w x y z (of any length but zero)."""
+    q = turns / np.linalg.norm(turns, axis=1, keepdims=True)
+    across = 2 * np.cross(q[:, 1:], vectors)
+    return np.asarray(vectors + q[:, :1] * across + np.cross(q[:, 1:], across))
 
 
 def _warn(gate: str, message: str) -> Finding:

@@ -133,10 +133,15 @@ class Series:
         """How long after their stamps the samples are recorded (median)."""
         return int(np.median(self.late.kept)) if self.late.seen else 0
 
-    def window(self, after_ns: int, until_ns: int | None) -> Window:
-        """The samples kept, sorted (of equal times the last), those after after_ns and up to until_ns marked as inside."""
+    def count(self, known_ns: int | None) -> int:
+        """How many samples are kept, up to a time."""
+        return sum(known_ns is None or t_ns <= known_ns for t_ns in self.times)
+
+    def window(self, after_ns: int, until_ns: int | None, known_ns: int | None = None) -> Window:
+        """The samples kept up to known_ns, sorted (of equal times the last); those after after_ns and up to until_ns marked as inside."""
         times = np.array(self.times, np.int64)
         order = np.argsort(times, kind="stable")
+        order = order[times[order] <= known_ns] if known_ns is not None else order
         order = order[np.r_[np.diff(times[order]) > 0, np.ones(min(len(order), 1), bool)]]
         times = times[order]
         rows = np.array(self.values, np.float64).reshape(len(self.values), len(self.kind.columns))[order]

@@ -20,7 +20,7 @@ from flywheel.ingest.ros_objects import OBJECTS, Objects
 from flywheel.ingest.ros_samples import MOTION
 from flywheel.ingest.ros_types import DAMAGE, MessageType, message_type
 
-WINDOW_NS, MARGIN_NS = 10 * 10**9, 2 * 10**9
+WINDOW_NS, MARGIN_NS, MAX_WINDOWS = 10 * 10**9, 2 * 10**9, 60
 TRANSFORMS = frozenset({"tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"})
 WANTED = TRANSFORMS | MOTION.keys() | OBJECTS.keys() | CAMERAS
 # Types that add nothing to the tables, so that nobody need be told they were left in landing.
@@ -70,7 +70,7 @@ class RosStreams:
         self._motion, self._cameras, self._objects = Motion(self._frames), Cameras(self._frames), Objects(self._frames)
         self._first_ns: int | None = None
         self._newest_ns = self._done_ns = 0
-        self._late = 0
+        self._late = self._done = 0
         self._pending: deque[Item] = deque()
 
     def register(self, channel_id: int, topic: str, type_name: str, definition: str, encoding: str, *, messages: int = 0) -> None:
@@ -108,12 +108,8 @@ class RosStreams:
     def items(self, until_t_ns: int | None) -> Iterator[Item]:
         """The items complete when every message up to until_t_ns has been taken (None: all), on the times given to `take`."""
         yield from self._drain_pending()
-        if self._first_ns is not None and until_t_ns is not None:
-            windows = (until_t_ns + self.shift_ns - MARGIN_NS - self._first_ns) // WINDOW_NS
-            until = self._first_ns + windows * WINDOW_NS
-            if windows > 0 and until > self._done_ns:
-                yield from self._window(until)
-        elif until_t_ns is None:
+        yield from self._windows(self._newest_ns if until_t_ns is None else until_t_ns + self.shift_ns)
+        if until_t_ns is None:
             yield from self._window(None)
             yield from self._findings()
             if self.give_facts:
@@ -170,11 +166,22 @@ class RosStreams:
         while self._pending:
             yield self._pending.popleft()
 
+    def _windows(self, known_ns: int) -> Iterator[Item]:
+        """Every window that what is known up to a time completes, one after another; a long silence in one piece."""
+        if self._first_ns is None:
+            return
+        last = (known_ns - MARGIN_NS - self._first_ns) // WINDOW_NS
+        if last - self._done > MAX_WINDOWS:
+            self._done = last - 1
+        while self._done < last:
+            self._done += 1
+            yield from self._window(self._first_ns + self._done * WINDOW_NS)
+
     def _window(self, until_ns: int | None) -> Iterator[Item]:
         for topic, spoken in self._spoken.items():
             yield spoken.beats(topic)
         self._spoken = {}
-        yield from self._motion.window(self._done_ns, until_ns)
+        yield from self._motion.window(self._done_ns, until_ns, known_ns=None if until_ns is None else until_ns + MARGIN_NS)
         yield from self._objects.window(self._motion, self._done_ns, until_ns)
         yield from self._cameras.window(until_ns)
         if until_ns is not None:

@@ -22,6 +22,7 @@ T0_NS = 1_700_000_000 * 10**9
 SECONDS, SPEED_MPS, RADIUS_M = 14.0, 10.0, 80.0
 YAW_RATE = SPEED_MPS / RADIUS_M
 LAT, LON = 48.137, 11.575
+ODOMETRY_HZ, IMU_HZ = 20.0, 50.0
 LATE_NS = 4_000_000
 WIDE, HIGH = 32, 24
 TF_TEXT = "geometry_msgs/TransformStamped[] transforms"
@@ -124,7 +125,7 @@ def _transforms(ros: Ros, seconds: float) -> Iterator[Said]:
 
 
 def _odometry(ros: Ros, seconds: float) -> Iterator[Said]:
-    for topic, rate in (("/odom", 50.0), ("/odom_wheel", 10.0)):
+    for topic, rate in (("/odom", ODOMETRY_HZ), ("/odom_wheel", 10.0)):
         for t_s, t_ns in steps(rate, seconds):
             x, y, yaw = place(t_s)
             slip = 0.25 if topic == "/odom_wheel" else 0.0
@@ -139,7 +140,7 @@ def _odometry(ros: Ros, seconds: float) -> Iterator[Said]:
 
 def _imu(ros: Ros, seconds: float) -> Iterator[Said]:
     """Centripetal push to the ego's left; the sensor's x axis points there."""
-    for _, t_ns in steps(100.0, seconds):
+    for _, t_ns in steps(IMU_HZ, seconds):
         push, spin = ros.vector(SPEED_MPS * YAW_RATE, 0, 9.81), ros.vector(0, 0, YAW_RATE)
         said = ros.make("sensor_msgs/msg/Imu", header=ros.header(t_ns, "imu"), linear_acceleration=push, angular_velocity=spin)
         yield Said("/imu", "sensor_msgs/msg/Imu", t_ns, said)

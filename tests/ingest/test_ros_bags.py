@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flywheel.ingest import rosbag2
 from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key
@@ -42,14 +43,14 @@ def test_counts_and_topics(base: tuple[Path, DiskStore]) -> None:
     seconds = int(made.SECONDS)
     samples = {row["sensor"]: row["samples"] for row in rows(base[1], "SENSORS")}
     assert samples == {
-        "/tf_static": 1, "/odom": 50 * seconds, "/odom_wheel": 10 * seconds, "/imu": 100 * seconds, "/gnss": 10 * seconds,
+        "/tf_static": 1, "/odom": 20 * seconds, "/odom_wheel": 10 * seconds, "/imu": 50 * seconds, "/gnss": 10 * seconds,
         "/gnss_roof": 5 * seconds, "/front/camera_info": 2 * seconds, "/front/image_raw": 2 * seconds,
         "/rear/image_raw/compressed": 2 * seconds, "/objects": 10 * seconds, "/maker": seconds,
     }  # fmt: skip
     offsets = {row["sensor"]: row["offset_ms"] for row in rows(base[1], "SENSORS")}
     assert offsets["/odom"] == pytest.approx(made.LATE_NS / 1e6)
     drive = rows(base[1], "DRIVES")[0]
-    assert (drive["signal_rows"], drive["track_rows"], drive["frames"]) == (100 * seconds, 10 * seconds, 4 * seconds)
+    assert (drive["signal_rows"], drive["track_rows"], drive["frames"]) == (50 * seconds, 10 * seconds, 4 * seconds)
     assert (drive["root_group"], drive["clock"]) == ("unknown-vehicle|2023-11-14|lat48.1_lon11.6", "utc")
     assert drive["derived"] == ["ax_mps2", "ay_mps2"]
 
@@ -57,8 +58,8 @@ def test_counts_and_topics(base: tuple[Path, DiskStore]) -> None:
 def test_signals_tell_the_truth(base: tuple[Path, DiskStore]) -> None:
     table = rows(base[1], "SIGNALS")
     odometry = [row for row in table if row["speed_mps"] is not None]
-    assert len(odometry) == 50 * int(made.SECONDS)
-    for row in odometry[:: 50 * 3]:
+    assert len(odometry) == 20 * int(made.SECONDS)
+    for row in odometry[:: 20 * 3]:
         x, y, yaw = made.place((int(str(row["t_ns"])) - made.T0_NS) / 1e9)
         assert [row[name] for name in ("x_m", "y_m", "heading_rad")] == pytest.approx([x, y, yaw], abs=1e-9)
         assert row["speed_mps"] == made.SPEED_MPS
@@ -98,15 +99,16 @@ def test_what_was_noticed(base: tuple[Path, DiskStore]) -> None:
     assert "unknown-vehicle" in said
 
 
-@pytest.mark.parametrize("kind", ["bag", "bz2", "lz4", "folder", "message", "file", "split"])
+@pytest.mark.parametrize("kind", ["bz2", "lz4", "message", "file", "split"])
 def test_every_kind_of_bag_tells_the_same(kind: str, base: tuple[Path, DiskStore], tmp_path: Path) -> None:
     logs = tmp_path / "logs"
-    if kind in ("bag", "bz2", "lz4"):
-        made.make_rosbag1(logs, compression="" if kind == "bag" else kind)
+    if kind in ("bz2", "lz4"):
+        made.make_rosbag1(logs, compression=kind)
     elif kind == "split":
         split(logs / "trip")
     else:
-        made.make_rosbag2(logs / "trip", compression="" if kind == "folder" else kind) if logs.mkdir() is None else None
+        logs.mkdir()
+        made.make_rosbag2(logs / "trip", compression=kind)
     store, report = ingest(tmp_path, logs)
     assert report.quarantined == ()
     for table in ("SIGNALS", "TRACKS", "FRAMES"):
@@ -141,7 +143,7 @@ def test_a_bag_that_was_not_closed_is_read_to_its_last_record(tmp_path: Path) ->
     _, report = ingest(tmp_path, tmp_path / "logs")
     assert report.quarantined == ()
     assert any("was not closed" in w.message for w in report.warnings)
-    assert report.rows["SIGNALS"] == 100 * int(made.SECONDS)
+    assert report.rows["SIGNALS"] == 50 * int(made.SECONDS)
 
 
 def test_bags_cut_off_at_every_tenth_are_quarantined(base: tuple[Path, DiskStore], tmp_path: Path) -> None:
@@ -168,10 +170,11 @@ def test_bags_cut_off_at_every_tenth_are_quarantined(base: tuple[Path, DiskStore
         (["UPDATE topics SET serialization_format = 'json'"], "cdr can be read"),
         (["UPDATE messages SET timestamp = -5"], "not nanoseconds UTC"),
         (["UPDATE messages SET data = x'0001000000'"], "messages cannot be used"),
-        (["UPDATE messages SET data = zeroblob(300000000) WHERE id = 9"], "too big"),
+        (["UPDATE messages SET data = zeroblob(3000000) WHERE id = 9"], "too big"),
     ],
 )
-def test_hostile_databases_are_quarantined(statements: list[str], reason: str, tmp_path: Path) -> None:
+def test_hostile_databases_are_quarantined(statements: list[str], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rosbag2, "MAX_MESSAGE_BYTES", 1 << 20)
     file = made.make_db3(tmp_path / "logs" / "x.db3", said=made.drive(made.Ros(2), seconds=2.0))
     with sqlite3.connect(file) as changed:
         for statement in statements:
