@@ -4,6 +4,7 @@ Every step can be done again after a kill: an object is in the inbox, in landing
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,11 +14,14 @@ from flywheel.errors import BadData
 from flywheel.ingest.claims import SETTLE_S, THREADS, Claim, ClaimedFile, ClaimedLog, Look, close, look, read_claims
 from flywheel.ingest.inbox import INBOX
 from flywheel.ingest.land import file_key, landed_log
-from flywheel.ingest.landed import LandedLog, manifest_key, read_manifest
+from flywheel.ingest.landed import LandedLog, content_sha256, manifest_key, read_manifest
+from flywheel.ingest.tombstones import Tombstones
 from flywheel.store import Stat, Store
 from flywheel.types import canonical_json
 
 PIECE_BYTES = 1 << 20
+
+_log = logging.getLogger(__name__)
 
 
 def seal(store: Store, batch_id: str) -> tuple[LandedLog, ...]:
@@ -60,7 +64,27 @@ def _land(store: Store, claim: Claim) -> None:
         for name, inside in sorted(wanted.items())
         if inside
     ]
-    store.put_if_absent(manifest_key(claim.batch_id), canonical_json([log.model_dump(mode="json") for log in landed]))
+    kept = [log for log in landed if not _removed(store, claim.batch_id, log)]
+    store.put_if_absent(manifest_key(claim.batch_id), canonical_json([log.model_dump(mode="json") for log in kept]))
+
+
+def _removed(store: Store, batch_id: str, log: LandedLog) -> bool:
+    """Whether the log had been removed from the root on request; it is deleted then, for it may not come back."""
+    gone = Tombstones(store).holds(content_sha256(log.paths(batch_id)))
+    for file in log.files if gone else ():
+        store.delete(file.key)
+    return gone
+
+
+def _without_forgotten(store: Store, batch_id: str, landed: list[LandedLog]) -> list[LandedLog]:
+    """The logs that may stay; the bytes of those that were removed from the root on request are deleted again."""
+    tombstones = Tombstones(store)
+    forgotten = [log for log in landed if tombstones.holds(content_sha256(log.paths(batch_id)))]
+    for log in forgotten:
+        _log.warning("a log of batch %s was removed from %s on request: it is not landed again", batch_id, store.uri)
+        for file in log.files:
+            store.delete(file.key)
+    return [log for log in landed if log not in forgotten]
 
 
 def to_land(log: ClaimedLog, *, batch_id: str, inbox: Mapping[str, Stat], there: Mapping[str, Stat]) -> list[str]:

@@ -12,6 +12,7 @@ from flywheel.ingest.inbox import landable, read_cursor, ready, uploads, write_c
 from flywheel.ingest.landed import landed_batches, read_manifest
 from flywheel.ingest.run import committed, ingest_batch
 from flywheel.ingest.seal import seal, take_inbox
+from flywheel.ingest.tombstones import Tombstones
 from flywheel.store import DiskStore, Stat
 from flywheel.types import sha256_hex
 from tests.ingest.make_mcap import make_mcap
@@ -272,3 +273,14 @@ def test_what_is_no_claim_is_said_clearly(tmp_path: Path) -> None:
         read_claims(store)
     with pytest.raises(BadData, match="land its logs"):
         seal(DiskStore(tmp_path / "empty"), "b-0")
+
+
+def test_a_recording_removed_on_request_does_not_come_back_through_the_inbox(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = DiskStore(tmp_path)
+    tombstones = Tombstones(store)
+    tombstones.put(tombstones.mark(sha256_hex(b"forgotten")))
+    store.put("inbox/a.bin", b"forgotten")
+    store.put("inbox/b.bin", b"kept")
+    (batch_id,) = take_inbox(store, now_t_ns=LATER, settle_s=0).new
+    assert [log.name for log in read_manifest(store, batch_id)] == ["b.bin"]
+    assert store.list("inbox/") == [] and store.list(f"landing/{batch_id}/a") == [] and "on request" in caplog.text
