@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,7 @@ from flywheel.generate.protocol import GeneratorInfo
 from flywheel.generate.request import request_for
 from flywheel.ingest.land import land
 from flywheel.ingest.run import ingest_batch
+from flywheel.ingest.seal import take_inbox
 from flywheel.models import MODEL, TrainedModel, model_key
 from flywheel.publish.dataset import publish, verify
 from flywheel.publish.recipe import Recipe
@@ -339,6 +341,16 @@ def test_a_recording_that_lands_some_other_way_is_refused_and_can_be_removed_aga
     forget(store, plan_forget(store, frozenset({drive})))
     assert store.list("quarantine/") == []
     assert len(store.list("landing/")) == 2
+
+
+def test_a_recording_that_comes_back_through_the_inbox_is_deleted_there(landed: tuple[DiskStore, Path, Callable[[str], str]]) -> None:
+    store, logs, drive_of = landed
+    forget(store, plan_forget(store, frozenset({drive_of("veh-a")})))
+    store.put("inbox/a.mcap", (logs / "a.mcap").read_bytes())
+    store.put("inbox/other.bin", b"other")
+    (batch_id,) = take_inbox(store, now_t_ns=time.time_ns() + 10**12).new
+    assert store.list(f"landing/{batch_id}/") == [f"landing/{batch_id}/_MANIFEST.json", f"landing/{batch_id}/other.bin"]
+    assert store.list("inbox/") == []
 
 
 def test_again_keeps_the_log_and_leaves_no_tombstone(landed: tuple[DiskStore, Path, Callable[[str], str]]) -> None:
