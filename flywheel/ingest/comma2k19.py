@@ -17,7 +17,7 @@ from flywheel.errors import BadData
 from flywheel.ingest import comma2k19_can as can
 from flywheel.ingest import comma2k19_radar as radar
 from flywheel.ingest import comma2k19_video as video
-from flywheel.ingest.comma2k19_arrays import Channel, finite, load_channel, numbers, rising
+from flywheel.ingest.comma2k19_arrays import Channel, boot_seconds, load_channel, numbers, rising
 from flywheel.ingest.comma2k19_clock import LIVE, Clock, load_clock, utc_ns
 from flywheel.ingest.comma2k19_pose import Poses, load_poses
 from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
@@ -180,4 +180,4 @@ def beats(log: Log, channels: dict[str, Channel], clock: Clock) -> Iterator[Beat
 
 
 def _times(log: Log, path: str) -> Array:
-    return finite(path, numbers(log, path).reshape(-1))
+    return boot_seconds(path, numbers(log, path))

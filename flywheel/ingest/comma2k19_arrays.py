@@ -16,6 +16,8 @@ MAX_FILE_BYTES = 1 << 28
 MAX_HEADER_BYTES = 10_000
 # More than an epoch in ms, or any length in metres on earth.
 MAX_VALUE = 1e13
+# A phone that has been up for thirty years.
+MAX_BOOT_S = 1e9
 KINDS = frozenset("fiubS")
 DAMAGE = (
     ValueError,
@@ -83,7 +85,7 @@ def load_channel(log: Log, folder: str, *, columns: int | None = None) -> Channe
         raise BadData(f"{folder}: {times.shape} times for {values.shape} values")
     if columns is not None and values.shape[1] < columns:
         raise BadData(f"{folder}/value: {values.shape[1]} values a row, at least {columns} are needed")
-    return Channel(folder.removeprefix("processed_log/"), finite(f"{folder}/t", times), values)
+    return Channel(folder.removeprefix("processed_log/"), boot_seconds(f"{folder}/t", times), values)
 
 
 def numbers(log: Log, path: str) -> Array:
@@ -104,6 +106,14 @@ def finite(where: str, values: Array) -> Array:
             f"{where}: row {bad[0]} is {values[bad[0]]} (and {len(bad) - 1} more rows): values must be finite and below {MAX_VALUE:g}"
         )
     return values
+
+
+def boot_seconds(where: str, values: Array) -> Array:
+    """The values as (N,) boot seconds; BadData for one that cannot be."""
+    found = finite(where, values.reshape(-1))
+    if len(found) and float(np.abs(found).max()) > MAX_BOOT_S:
+        raise BadData(f"{where}: reaches {found[int(np.argmax(np.abs(found)))]:g}, which is no time since a boot in seconds")
+    return found
 
 
 def rising(channel: Channel) -> Channel:

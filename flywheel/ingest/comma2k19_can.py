@@ -8,7 +8,7 @@ import numpy as np
 from flywheel.errors import BadData
 from flywheel.ingest.can_decode import Decoder, load_decoder
 from flywheel.ingest.can_frames import Frame
-from flywheel.ingest.comma2k19_arrays import finite, load_array, numbers
+from flywheel.ingest.comma2k19_arrays import boot_seconds, load_array, numbers
 from flywheel.ingest.comma2k19_clock import Clock
 from flywheel.ingest.drive import Finding, Log
 from flywheel.ingest.mapping import CanMapping, sidecar
@@ -49,7 +49,7 @@ def decode(log: Log, clock: Clock) -> Decoded:
 
 def raw_frames(log: Log) -> Iterator[Frame]:
     """Every frame of raw_can; its `data` lost their trailing zero bytes in the array and get them back."""
-    t_s = finite(f"{FOLDER}/t", numbers(log, f"{FOLDER}/t").reshape(-1))
+    t_s = boot_seconds(f"{FOLDER}/t", numbers(log, f"{FOLDER}/t"))
     address, bus, data = (load_array(log, f"{FOLDER}/{name}").reshape(-1) for name in ("address", "src", "data"))
     if not len(t_s) == len(address) == len(bus) == len(data) or data.dtype.kind != "S" or "S" in (address.dtype.kind, bus.dtype.kind):
         raise BadData(f"{FOLDER}: t, address, src and data do not fit together")

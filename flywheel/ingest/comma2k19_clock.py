@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.ingest.comma2k19_arrays import Channel, numbers
+from flywheel.ingest.comma2k19_arrays import Channel, boot_seconds, numbers
 from flywheel.ingest.drive import Finding, Log
 from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS
 
@@ -67,7 +67,7 @@ def solved_offset(log: Log) -> int | None:
     boot, gps = "global_pose/frame_times", "global_pose/frame_gps_times"
     if boot not in log.paths or gps not in log.paths:
         return None
-    t_s, week = numbers(log, boot), numbers(log, gps)
+    t_s, week = boot_seconds(boot, numbers(log, boot)), numbers(log, gps)
     if week.shape != (len(t_s), 2) or not len(t_s) or not np.isfinite(week).all() or not ((week >= 0) & (week < 1e6)).all():
         return None
     stamps = GPS_EPOCH_NS - LEAP_NS + week[:, 0].astype(np.int64) * WEEK_NS + np.asarray(np.round(week[:, 1] * 1e9), np.int64)

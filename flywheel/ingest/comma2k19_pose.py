@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.comma2k19_arrays import finite, numbers
+from flywheel.ingest.comma2k19_arrays import boot_seconds, finite, numbers
 from flywheel.ingest.drive import Log
 from flywheel.ingest.kinematics import derivative
 
@@ -43,7 +43,8 @@ def load_poses(log: Log) -> Poses | None:
     if any(f"global_pose/{name}" not in log.paths for name in names):
         return None
     t_s, places, turns = (finite(f"global_pose/{name}", numbers(log, f"global_pose/{name}")) for name in names)
-    if t_s.ndim != 1 or not len(t_s) or places.shape != (len(t_s), 3) or turns.shape != (len(t_s), 4):
+    t_s = boot_seconds("global_pose/frame_times", t_s)
+    if not len(t_s) or places.shape != (len(t_s), 3) or turns.shape != (len(t_s), 4):
         raise BadData(f"global_pose: {t_s.shape} times, {places.shape} positions and {turns.shape} orientations do not fit together")
     lengths = np.linalg.norm(turns, axis=1)
     if (np.abs(lengths - 1) > 1e-3).any():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from flywheel.errors import BadData, require
-from flywheel.ingest.comma2k19_arrays import finite, numbers
+from flywheel.ingest.comma2k19_arrays import boot_seconds, numbers
 from flywheel.ingest.comma2k19_clock import Clock
 from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Rows
 from flywheel.ingest.packets import Segment, Segments
@@ -51,7 +51,7 @@ def media(log: Log, clock: Clock) -> Iterator[Blob]:
 
 def segments(log: Log, clock: Clock) -> Iterator[Segment]:
     """The segments of video.hevc; BadData if it is damaged, or has far more or fewer pictures than there are times."""
-    times = clock.ns(finite(TIMES, numbers(log, TIMES).reshape(-1)))
+    times = clock.ns(boot_seconds(TIMES, numbers(log, TIMES)))
     check_times(TIMES, times)
     cutter = Segments("h265", name=VIDEO)
     for number, packet in enumerate(_packets(log)):

@@ -15,7 +15,7 @@ from flywheel.errors import BadData
 from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Rows
 from flywheel.ingest.physicalai_files import Member, local_member, read_member
 from flywheel.ingest.physicalai_motion import clip_ns
-from flywheel.ingest.physicalai_tables import parquet, rows_of, times_us
+from flywheel.ingest.physicalai_tables import MAX_VALUE, parquet, rows_of, times_us
 from flywheel.ingest.quality import check_camera, check_times
 from flywheel.ingest.video_index import VideoIndex, frame_rows, index_video
 
@@ -94,6 +94,8 @@ def calibration(log: Log, clip: str, camera: str) -> dict[str, float]:
         found |= {ours: float(row[theirs]) for theirs, ours in POSE.items() if row.get(theirs) is not None}
     for row in _rows(log, clip, camera, "camera_intrinsics", "camera_name", ("model_type", "model_parameters", "cx", "cy")):
         found |= _intrinsics(row)
+    if any(abs(value) > MAX_VALUE for value in found.values()):
+        raise BadData(f"calibration of {camera}: {found} is not what a camera can have")
     check_camera(f"calibration of {camera}", found)
     return found
 
