@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Log
-from flywheel.ingest.lanelets import Lane, Road, between
+from flywheel.ingest.lane_graph import Road
+from flywheel.ingest.lanelets import Lane, between
 from flywheel.ingest.pandaset_pose import load_json
 
 MAP_FILE = re.compile(r"(?:map/)?log_map_archive_(?P<log>[\w-]+?)(?:____(?P<city>[A-Z]+)_city_\d+)?\.json")

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData
 from flywheel.ingest.commonroad_xml import number, points
+from flywheel.ingest.lane_graph import Road
 from flywheel.ingest.lane_rows import Light, stop_on
-from flywheel.ingest.lanelets import Lane, Road, between
+from flywheel.ingest.lanelets import Lane, between
 
 NOT_FOR_CARS = frozenset({"sidewalk", "bicycleLane", "crosswalk", "border", "parking", "restricted"})
 COLOURS = {"red": "red", "redYellow": "red", "yellow": "yellow", "green": "green"}

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from flywheel.ego import FRONT_M
 from flywheel.errors import BadData
 from flywheel.ingest.ego_path import EgoPath, wrap
-from flywheel.ingest.lanelets import Array, Ints, Lane, Road, arc, headings, inside_polygon, place, spread
+from flywheel.ingest.lane_graph import Road
+from flywheel.ingest.lanelets import Array, Ints, Lane, arc, headings, inside_polygon, place, spread
 
 AHEAD_M = 200.0
 LIGHT_AHEAD_M, LIGHT_BEHIND_M = 100.0, 20.0

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
+from flywheel.ingest.lane_graph import Road
 from flywheel.ingest.lane_rows import Light, stop_on
-from flywheel.ingest.lanelets import Lane, Road, along, within
+from flywheel.ingest.lanelets import Lane, along, within
 
 Array = NDArray[np.float64]
 DRIVABLE = ("LANE_SURFACE", "LANE_FREEWAY", "LANE_UNKNOWN", "LANE_BUS")
