@@ -64,16 +64,8 @@ def _land(store: Store, claim: Claim) -> None:
         for name, inside in sorted(wanted.items())
         if inside
     ]
-    kept = [log for log in landed if not _removed(store, claim.batch_id, log)]
+    kept = _without_forgotten(store, claim.batch_id, landed)
     store.put_if_absent(manifest_key(claim.batch_id), canonical_json([log.model_dump(mode="json") for log in kept]))
-
-
-def _removed(store: Store, batch_id: str, log: LandedLog) -> bool:
-    """Whether the log had been removed from the root on request; it is deleted then, for it may not come back."""
-    gone = Tombstones(store).holds(content_sha256(log.paths(batch_id)))
-    for file in log.files if gone else ():
-        store.delete(file.key)
-    return gone
 
 
 def _without_forgotten(store: Store, batch_id: str, landed: list[LandedLog]) -> list[LandedLog]:
