@@ -42,11 +42,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
     ),
     # One row per sample of the fastest ego stream; slower streams are null between their own samples.
+    # steering_rad is the road wheels' angle, steering_wheel_rad what the driver holds; both are positive to the left.
     "SIGNALS": _schema(
         ("drive_id", TEXT), ("t_ns", I64),
         optional=(
             ("speed_mps", REAL), ("ax_mps2", REAL), ("ay_mps2", REAL), ("yaw_rate_radps", REAL),
-            ("steering_rad", REAL), ("brake", REAL), ("throttle", REAL),
+            ("steering_rad", REAL), ("steering_wheel_rad", REAL), ("brake", REAL), ("throttle", REAL),
             ("imu_ax_mps2", REAL), ("imu_ay_mps2", REAL), ("imu_az_mps2", REAL), ("imu_yaw_rate_radps", REAL),
             ("lat_deg", REAL), ("lon_deg", REAL), ("x_m", REAL), ("y_m", REAL), ("heading_rad", REAL),
             ("sun_elevation_deg", REAL), ("sun_azimuth_rad", REAL), ("illuminance_lx", REAL), ("visibility_m", REAL),

@@ -1,7 +1,7 @@
 """comma2k19 segments (comma.ai, MIT): a minute of CAN, phone IMU, GNSS and camera poses as NumPy arrays, to a drive.
 
 speed_mps is the CAN's own; ax_mps2 is its derivative (parabola over +-0.5 s), because a difference of neighbours swings by 10 m/s2 on its
-0.01 m/s steps. steering_rad is the steering WHEEL's angle, as the CAN gives it; the log states no ratio to the road wheels.
+0.01 m/s steps. The CAN gives the angle of the steering wheel; the log states no ratio to the road wheels.
 The phone's axes are [forward, right, down] (the dataset's README), so ours are (x, -y, -z); the phone's small tilt is not taken out, and
 gravity stays in imu_az_mps2. Each segment is checked for it: `imu_findings`.
 """
@@ -110,7 +110,7 @@ def _speed(channel: Channel) -> dict[str, Array]:
 
 
 def _steering(channel: Channel) -> dict[str, Array]:
-    return {"steering_rad": np.radians(channel.values[:, 0])}
+    return {"steering_wheel_rad": np.radians(channel.values[:, 0])}
 
 
 def _accelerations(channel: Channel) -> dict[str, Array]:

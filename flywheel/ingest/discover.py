@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from flywheel.ingest.formats import FORMATS
 from flywheel.ingest.landed import MANIFEST
 
-NOT_LOGS = frozenset({MANIFEST, "truth.json"})
+NOT_LOGS = frozenset({MANIFEST, "truth.json", "dataset_summary.pkl", "dataset_mapping.pkl"})
 NOT_LOG_STEMS = ("readme", "license", "licence", "copying", "notice")
 # Files that tell how to read the logs beside them: a mapping of CSV or CAN columns, a CAN database. They land with each such log.
 SIDECAR = re.compile(r"(?:(?P<stem>.+)\.)?mapping\.toml|.+\.dbc")
@@ -26,7 +26,7 @@ def group_logs(paths: Iterable[str]) -> dict[str, dict[str, str]]:
     A folder that one of the formats recognises is one log with all its files (the outermost such folder wins); any other file is a log
     by itself, with the sidecars (`mapping.toml`, `<stem>.mapping.toml`, `*.dbc`) of its folder where its kind can use them.
     """
-    kept = sorted(path for path in paths if not is_note(path))
+    kept = _without_bag_notes(sorted(path for path in paths if not is_note(path)))
     roots = {root for path in kept if (root := _root(path)) is not None}
     found: dict[str, dict[str, str]] = {}
     sidecars = _sidecars(kept)
@@ -37,6 +37,12 @@ def group_logs(paths: Iterable[str]) -> dict[str, dict[str, str]]:
         elif not SIDECAR.fullmatch(PurePosixPath(path).name):
             found[path] = _single(path, sidecars)
     return dict(sorted(found.items()))
+
+
+def _without_bag_notes(paths: list[str]) -> list[str]:
+    """The paths without the metadata.yaml that ROS 2 writes beside MCAP files: each of those says all of that itself."""
+    homes = {path.rpartition("/")[0] for path in paths if path.endswith(".mcap")}
+    return [path for path in paths if not (path.rpartition("/")[2] == "metadata.yaml" and path.rpartition("/")[0] in homes)]
 
 
 def folders(path: str) -> list[str]:

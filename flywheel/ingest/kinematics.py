@@ -8,16 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+MAX_AT_ONCE = 1 << 18
 
 
 def derivative(t_s: Array, values: Array, *, half_window_s: float) -> Array:
     """(N, ...) first derivatives at each of N increasing times, from the least-squares parabola over +-half_window_s."""
     slopes = np.zeros_like(values, dtype=float)
-    for at, t in enumerate(t_s):
-        near = np.abs(t_s - t) <= half_window_s + 1e-6
-        powers = np.vander(t_s[near] - t, min(3, int(near.sum())), increasing=True)
-        fit = np.linalg.lstsq(powers, values[near], rcond=None)[0]
-        slopes[at] = fit[1] if len(fit) > 1 else 0.0
+    first = np.searchsorted(t_s, t_s - half_window_s - 1e-6)
+    counts = np.searchsorted(t_s, t_s + half_window_s + 1e-6, side="right") - first
+    for count in np.unique(counts[counts > 1]):  # windows of one size are fitted together, some at a time
+        of_size = np.flatnonzero(counts == count)
+        for some in np.array_split(of_size, -(-len(of_size) * int(count) // MAX_AT_ONCE)):
+            near = first[some][:, None] + np.arange(count)
+            powers = (t_s[near] - t_s[some][:, None])[..., None] ** np.arange(min(3, int(count)))
+            slopes[some] = np.einsum("nk,nk...->n...", np.linalg.pinv(powers)[:, 1], values[near])
     return slopes
 
 

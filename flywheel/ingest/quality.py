@@ -42,7 +42,8 @@ class Limit(NamedTuple):
 SIGNAL_LIMITS: dict[str, Limit] = {
     "speed_mps": Limit(-15, 90, "error"), "ax_mps2": Limit(-30, 30, "error"), "ay_mps2": Limit(-30, 30, "error"),
     "imu_ax_mps2": Limit(-30, 30, "warning"), "imu_ay_mps2": Limit(-30, 30, "warning"), "imu_az_mps2": Limit(-40, 40, "warning"),
-    "yaw_rate_radps": Limit(-3, 3, "warning"), "imu_yaw_rate_radps": Limit(-3, 3, "warning"), "steering_rad": Limit(-1.3, 1.3, "warning"),
+    "yaw_rate_radps": Limit(-3, 3, "warning"), "imu_yaw_rate_radps": Limit(-3, 3, "warning"),
+    "steering_rad": Limit(-1.3, 1.3, "warning"), "steering_wheel_rad": Limit(-20, 20, "warning"),
     "brake": Limit(0, 1, "warning"), "throttle": Limit(0, 1, "warning"), "heading_rad": Limit(-7, 7, "warning"),
     "lat_deg": Limit(-90, 90, "error"), "lon_deg": Limit(-180, 180, "error"), "sun_elevation_deg": Limit(-90, 90, "error"),
     "sun_azimuth_rad": Limit(-6.3, 6.3, "warning"), "illuminance_lx": Limit(0, 200_000, "warning"),

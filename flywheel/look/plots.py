@@ -22,10 +22,10 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("acceleration\nm/s²", ("ax_mps2", "ay_mps2")),
     ("IMU\nm/s²", ("imu_ax_mps2", "imu_ay_mps2")),
     ("turning\nrad/s", ("yaw_rate_radps", "imu_yaw_rate_radps")),
-    ("steering\nrad", ("steering_rad",)),
+    ("steering\nrad", ("steering_rad", "steering_wheel_rad")),
     ("pedals\n0 to 1", ("brake", "throttle")),
 )
-LEAST_SPAN = {"yaw_rate_radps": 0.1, "steering_rad": 0.05}
+LEAST_SPAN = {"yaw_rate_radps": 0.1, "steering_rad": 0.05, "steering_wheel_rad": 0.05}
 STYLE = {
     "font.size": 8, "axes.edgecolor": FAINT, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False,
     "axes.spines.right": False, "svg.hashsalt": "flywheel", "svg.fonttype": "none", "font.family": ["DejaVu Sans", "sans-serif"],

@@ -101,7 +101,11 @@ def load_drive(store: Store, batch_id: str, row: Row) -> DriveTables:
     columns = {
         "LIGHTS": ["t_ns", "state", "stop_line_m"],
         "FRAMES": list(VIDEO_COLUMNS),
-        "SIGNALS": [name for name in SCHEMAS["SIGNALS"].names if name not in ("drive_id", "steering_rad", "brake", "throttle", "lon_deg")],
+        "SIGNALS": [
+            name
+            for name in SCHEMAS["SIGNALS"].names
+            if name not in ("drive_id", "steering_rad", "steering_wheel_rad", "brake", "throttle", "lon_deg")
+        ],
         "TRACKS": ["t_ns", "track_id", "cls", "x_m", "y_m", "heading_rad", "length_m", "width_m", "vx_mps", "vy_mps"],
         "LANES": ["t_ns", "lane_index", "offset_m", "width_m", "in_junction", "junction_m"],
     }

@@ -54,7 +54,7 @@ def test_ego_signals_are_in_our_axes_and_units(store: DiskStore) -> None:
     # A CAN sample may stand on an IMU row up to half a CAN period away.
     assert np.abs(signals.speed_mps[seen] - made.speed_at(t_s[seen])).max() < 0.02
     assert signals.ax_mps2[seen].to_numpy() == pytest.approx(np.full(made.SPEEDS, made.ACCELERATION_MPS2), abs=0.1)
-    assert set(signals.steering_rad.dropna()) == {np.radians(4.0)}
+    assert set(signals.steering_wheel_rad.dropna()) == {np.radians(4.0)}
     assert (signals.imu_ax_mps2.dropna().unique(), signals.imu_ay_mps2.dropna().unique()) == ([made.ACCELERATION_MPS2], [-0.3])
     assert (signals.imu_az_mps2.dropna().unique(), signals.imu_yaw_rate_radps.dropna().unique()) == ([9.81], [made.YAW_RATE_RADPS])
 
