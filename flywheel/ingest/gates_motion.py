@@ -116,12 +116,14 @@ def no_place(window: Window) -> list[Defect]:
     return _over(window, times, null.astype(float), 0.5, gate="gnss_null", what="a fix lies at latitude and longitude 0", unit="fixes")
 
 
-def runs(values: Array) -> list[tuple[int, int]]:
-    """First and last index of every run of equal rows of (N, d) values."""
+def held(times: Times, values: Array, *, since_ns: int) -> list[tuple[int, int]]:
+    """First and last index of every run of equal rows of (N, d) values that is long enough to be stuck and ends after since_ns."""
     if not len(values):
         return []
-    ends = np.flatnonzero(np.r_[(np.diff(values, axis=0) != 0).any(axis=1), True])
-    return list(zip(np.r_[0, ends[:-1] + 1].tolist(), ends.tolist(), strict=True))
+    last = np.flatnonzero(np.r_[(np.diff(values, axis=0) != 0).any(axis=1), True])
+    first = np.r_[0, last[:-1] + 1]
+    stuck = (last - first + 1 >= STUCK_SAMPLES) & (times[last] - times[first] >= STUCK_S * 1e9) & (times[last] > since_ns)
+    return list(zip(first[stuck].tolist(), last[stuck].tolist(), strict=True))
 
 
 def stuck_places(window: Window) -> list[Defect]:
@@ -130,8 +132,7 @@ def stuck_places(window: Window) -> list[Defect]:
     noisy = any(len(set(series(window.table, name).values.tolist())) > 1 for name in NOISY)
     for names in (*((name,) for name in NOISY if noisy), *PLACES):
         times, values = point_series(window.table, *names)
-        held = [(a, b) for a, b in runs(values) if b - a + 1 >= STUCK_SAMPLES and (times[b] - times[a]) / 1e9 >= STUCK_S]
-        moved = [(a, b) for a, b in held if times[b] > window.since_ns and _moves(window, int(times[a]), int(times[b]))]
+        moved = [(a, b) for a, b in held(times, values, since_ns=window.since_ns) if _moves(window, int(times[a]), int(times[b]))]
         found += [Defect("stuck", f"{', '.join(names)} stuck while the ego moves", 1, (times[b] - times[a]) / 1e9, "s", int(times[a]))
                   for a, b in moved]  # fmt: skip
     return found
@@ -147,10 +148,8 @@ def stuck_speed(window: Window) -> list[Defect]:
     """A speed that repeats one value exactly while the positions speak of another one."""
     times, speed = point_series(window.table, "speed_mps")
     found = []
-    for a, b in runs(speed):
+    for a, b in held(times, speed, since_ns=window.since_ns):
         seconds = (times[b] - times[a]) / 1e9
-        if b - a + 1 < STUCK_SAMPLES or seconds < STUCK_S or times[b] <= window.since_ns:
-            continue
         told = [rate for names in PLACES if (rate := _moved_at(window, names, int(times[a]), int(times[b]))) is not None]
         if told and min(abs(rate - abs(speed[a, 0])) for rate in told) > MOVING_MPS:
             found.append(Defect("stuck", "speed_mps stuck while the positions tell another speed", 1, seconds, "s", int(times[a])))

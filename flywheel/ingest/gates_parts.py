@@ -53,8 +53,8 @@ class Defect(NamedTuple):
 def windows(file: Path, columns: list[str], *, window_ns: int = WINDOW_NS, shared_ns: int = SHARED_NS) -> Iterator[Window]:
     """A part's rows, sorted by t_ns, in windows that share their last seconds with the next one; no window has more than MAX_ROWS rows."""
     held, since_ns = pa.table({}), -(2**63)
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False):
-        held = pa.concat_tables([*([held] if len(held) else []), pa.Table.from_batches([batch])])
+    for batch in _batches(file, columns):
+        held = pa.concat_tables([*([held] if len(held) else []), batch])
         times = column(held, "t_ns")
         while len(times) and (times[-1] - times[0] >= window_ns or len(times) > MAX_ROWS):
             end = min(int(np.searchsorted(times, times[0] + window_ns)), MAX_ROWS)
@@ -64,6 +64,14 @@ def windows(file: Path, columns: list[str], *, window_ns: int = WINDOW_NS, share
             held, times = held.slice(begin), times[begin:]
     if len(held):
         yield Window(held, since_ns)
+
+
+def _batches(file: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """A part's rows in pieces. One row group at a time: reading on across them, Arrow keeps what it has read until the end."""
+    source = pq.ParquetFile(file)
+    for group in range(source.metadata.num_row_groups):
+        for batch in source.iter_batches(batch_size=BATCH_ROWS, row_groups=[group], columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch])
 
 
 def series(table: pa.Table, name: str) -> Series:

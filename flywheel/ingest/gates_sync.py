@@ -142,7 +142,8 @@ def agreement(pair: Pair, first: Series, second: Series) -> Agreement | None:
     quiet, lively = sorted((float(core.std()), float(b.std())))
     if lively < pair.least or quiet < pair.least / max(UNITS):
         return None
-    power = np.sqrt(np.convolve(b**2, np.ones(len(core)), "valid"))
+    squares = np.r_[0.0, np.cumsum(b**2)]
+    power = np.sqrt(np.maximum(squares[len(core) :] - squares[: len(b) - len(core) + 1], 0.0))
     correlation = np.correlate(b, core, "valid") / np.maximum(power * np.linalg.norm(core), 1e-12)
     best = int(np.argmax(np.abs(correlation)))
     if abs(correlation[best]) < MIN_CORRELATION or best in (0, len(correlation) - 1):
@@ -170,8 +171,10 @@ def _on_one_grid(first: Series, second: Series) -> tuple[float, Array, Array, fl
 
 def _quick(values: Array, width: int) -> Array:
     """The values less their running mean: slow drifts say nothing of a delay."""
-    sums = np.convolve(values, np.ones(width), "same")
-    return np.asarray(values - sums / np.convolve(np.ones_like(values), np.ones(width), "same"))
+    sums = np.r_[0.0, np.cumsum(values)]
+    low, high = np.arange(len(values)) - width // 2, np.arange(len(values)) + width // 2 + 1
+    low, high = np.maximum(low, 0), np.minimum(high, len(values))
+    return np.asarray(values - (sums[high] - sums[low]) / (high - low))
 
 
 def _vertex(three: Array) -> float:

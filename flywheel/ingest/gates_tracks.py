@@ -19,6 +19,16 @@ MIN_MOVING, MOVING_MPS, APART_MPS, APART_NS = 40, 4.0, 3.0, 500_000_000
 COLUMNS = ["t_ns", "track_id", "x_m", "y_m", "vx_mps", "vy_mps"]
 
 
+class Rows(NamedTuple):
+    """Rows sorted by track and time: places and velocities (N, 2), in the world where posed."""
+
+    ids: Times
+    t_ns: Times
+    places: Array
+    speeds: Array
+    posed: Flags
+
+
 class Hops(NamedTuple):
     """From one row of a track to its next: the later time, seconds between, metres moved in the world (N, 2), reported velocity there.
 
@@ -34,23 +44,26 @@ class Hops(NamedTuple):
 
 def tracks_gate(window: Window, ego: pa.Table | None) -> list[Defect]:
     """All gates on one window of TRACKS; `ego` holds t_ns, x_m, y_m and heading_rad of SIGNALS around it."""
-    near, far = (hops_of(window.table, ego, least_ns=least_ns) for least_ns in (1, APART_NS))
-    return [*leaps(near, window.since_ns), *denied(far, window.since_ns)]
+    rows = placed(window.table, ego)
+    return [*leaps(hops_of(rows, least_ns=1), window.since_ns), *denied(hops_of(rows, least_ns=APART_NS), window.since_ns)]
 
 
-def hops_of(tracks: pa.Table, ego: pa.Table | None, *, least_ns: int) -> Hops:
-    """From every row of every track to the first one at least least_ns later."""
+def placed(tracks: pa.Table, ego: pa.Table | None) -> Rows:
+    """The rows of a window, one track after another, in the world where the ego's pose is known."""
     times, ids = column(tracks, "t_ns").astype(np.int64), tracks["track_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     order = np.lexsort((times, ids))
-    times, ids = times[order], ids[order]
     places, speeds = (np.stack([column(tracks, n)[order] for n in names], axis=1) for names in (("x_m", "y_m"), ("vx_mps", "vy_mps")))
-    places, speeds, posed = _in_world(times, places, speeds, ego)
-    before, after = _later(ids.astype(np.int64), times, least_ns)
-    alike = posed[before] == posed[after]  # a hop from the ego frame into the world is none
+    return Rows(ids[order].astype(np.int64), times[order], *_in_world(times[order], places, speeds, ego))
+
+
+def hops_of(rows: Rows, *, least_ns: int) -> Hops:
+    """From every row of every track to the first one at least least_ns later."""
+    before, after = _later(rows.ids, rows.t_ns, least_ns)
+    alike = rows.posed[before] == rows.posed[after]  # a hop from the ego frame into the world is none
     before, after = before[alike], after[alike]
     return Hops(
-        t_ns=times[after], step_s=(times[after] - times[before]) / 1e9, moved=places[after] - places[before],
-        reported=(speeds[after] + speeds[before]) / 2, posed=posed[after],
+        t_ns=rows.t_ns[after], step_s=(rows.t_ns[after] - rows.t_ns[before]) / 1e9, moved=rows.places[after] - rows.places[before],
+        reported=(rows.speeds[after] + rows.speeds[before]) / 2, posed=rows.posed[after],
     )  # fmt: skip
 
 

@@ -29,6 +29,8 @@ def pieces(signals: pa.Table) -> set[str]:
         return set()
     seconds = np.arange(-(-int(speed.t_ns[0]) // 10**9), int(speed.t_ns[-1]) // 10**9 + 1)
     at = np.searchsorted(speed.t_ns, seconds * 10**9, side="right") - 1
+    if not len(seconds):
+        return set()
     fresh = seconds * 10**9 - speed.t_ns[at] <= MAX_AGE_NS
     levels = np.round(speed.values[at] / RESOLUTION_MPS).astype(np.int64)
     found = set()

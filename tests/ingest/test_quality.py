@@ -15,7 +15,7 @@ from flywheel.ingest.gates_drive import judge_parts
 from flywheel.ingest.gates_parts import windows
 from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
-from flywheel.ingest.table import recordings
+from flywheel.ingest.table import Recording, recordings
 from flywheel.store import DiskStore
 from flywheel.tables import read_table
 from tests.ingest.make_mcap import METADATA, MS, T0_NS, make_mcap
@@ -191,6 +191,19 @@ def test_windows_hold_every_row_and_never_more_than_a_minute(tmp_path: Path) -> 
     assert set(times) == set(gap["t_ns"].to_pylist())
 
 
+def test_the_memory_of_a_pass_does_not_grow_with_the_drive(tmp_path: Path) -> None:
+    base, peaks = signals(seconds=60), []
+    for minutes in (20, 120):
+        file = tmp_path / f"{minutes}.parquet"
+        with pq.ParquetWriter(file, base.schema) as writer:
+            for k in range(minutes):
+                writer.write_table(base.set_column(0, "t_ns", pa.array(base["t_ns"].to_numpy() + k * 60 * 10**9)))
+        before = pa.total_allocated_bytes()
+        peaks.append(max(pa.total_allocated_bytes() - before for _ in windows(file, NAMES)))
+    print(f"Arrow holds at most {peaks[0] / 1e6:.1f} MB for 20 minutes, {peaks[1] / 1e6:.1f} MB for two hours")
+    assert peaks[1] < 1.1 * peaks[0]
+
+
 def varied(topic: str, t_ns: int, item: Any) -> Any:
     """The made drive with a speed and a place that vary, so that it is like no other."""
     if topic != "/ego/state":
@@ -240,9 +253,17 @@ def test_the_table_of_recordings_says_what_became_of_each_log(tmp_path: Path) ->
     good, bad = recordings(store, report.batch_id)
     assert (good.name, good.format, good.seconds, good.signal_rows, good.track_rows, good.frames) == ("good.mcap", "mcap", 2.0, 201, 42, 22)
     assert good.messages == sum(read_table(store, "SENSORS")["samples"].to_pylist()) > 0
-    assert (good.found, bad.drive_id) == ("none", None)
-    assert bad.quarantined is not None
-    assert bad.found.startswith("quarantined: ")
+    assert (good.findings, good.quarantined, bad.drive_id) == ((), None, None)
+    assert [(f.severity, f.gate) for f in bad.refusals] == [("error", "reader")]
+    assert str(bad.quarantined) in bad.refusals[0].message
+
+
+def test_refusals_of_several_gates_are_told_apart() -> None:
+    text = "duration: 0.5 s recorded; at least 1 s are needed; limits: SIGNALS.speed_mps reaches 120; travel: is it m/s?"
+    found = Recording(name="a", quarantined=text).refusals
+    assert [(f.gate, f.message) for f in found] == [
+        ("duration", "0.5 s recorded; at least 1 s are needed"), ("limits", "SIGNALS.speed_mps reaches 120"), ("travel", "is it m/s?"),
+    ]  # fmt: skip
 
 
 # What our gates say of the real recordings. Everything else there is said by their readers.
