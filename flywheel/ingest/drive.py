@@ -23,6 +23,7 @@ from flywheel.types import Record, sha256_hex, short_id
 
 Severity = Literal["error", "warning"]
 MAX_OBJECT_BYTES = 1 << 30
+HEAD_BYTES = 1 << 12
 WORD = re.compile(r"[^|\x00-\x1f]{1,120}")
 
 
@@ -168,16 +169,21 @@ class Log:
 
     def head(self, path: str = "", *, size: int = 64) -> bytes:
         """The first bytes of one file (fewer if it is shorter), unchecked: to recognise a format by."""
-        with self._open(path) as stream:
-            return stream.read(size)
+        if len(self._heads.get(path, b"")) < min(size, self.file(path).bytes):
+            self._heads[path] = self._range(self.file(path), max(size, HEAD_BYTES))
+        return self._heads[path][:size] if path in self._heads else b""
+
+    @cached_property
+    def _heads(self) -> dict[str, bytes]:
+        """The beginnings read so far: every format asks for one."""
+        return {}
 
     def read(self, path: str, *, limit: int = MAX_OBJECT_BYTES) -> bytes:
         """The bytes of one file; BadData if it is missing, larger than the limit, or not what was landed."""
         file = self.file(path)
         if file.bytes > limit:
             raise BadData(f"{path}: {file.bytes} bytes, more than the {limit} allowed here")
-        with self._open(path) as stream:
-            data = stream.read(limit + 1)
+        data = self._range(file, min(limit, file.bytes) + 1)
         if sha256_hex(data) != file.sha256:
             raise BadData(f"{file.key}: the landed object has changed since its manifest was written; land the log again")
         return data
@@ -198,8 +204,9 @@ class Log:
     def local(self, path: str = "") -> Iterator[Path]:
         """A local file with the bytes that were landed (a copy, on S3); BadData if they have changed."""
         file = self.file(path)
-        self._must_exist(file)
-        with self.store.path(file.key) as local:
+        with contextlib.ExitStack() as held:
+            with self._there(file):
+                local = held.enter_context(self.store.path(file.key))
             with local.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
                     raise BadData(f"{file.key}: the landed object has changed since its manifest was written; land the log again")
@@ -214,10 +221,18 @@ class Log:
     @contextlib.contextmanager
     def _open(self, path: str) -> Iterator[IO[bytes]]:
         file = self.file(path)
-        self._must_exist(file)
-        with self.store.open(file.key) as stream:
+        with self._there(file):
+            stream = self.store.open(file.key)
+        with stream:
             yield stream
 
-    def _must_exist(self, file: LandedFile) -> None:
-        if not self.store.exists(file.key):
-            raise BadData(f"{file.key}: the landed object is gone; land the log again")
+    def _range(self, file: LandedFile, size: int) -> bytes:
+        with self._there(file):
+            return self.store.read_range(file.key, 0, size)
+
+    @contextlib.contextmanager
+    def _there(self, file: LandedFile) -> Iterator[None]:
+        try:
+            yield
+        except KeyError as err:
+            raise BadData(f"{file.key}: the landed object is gone; land the log again") from err
