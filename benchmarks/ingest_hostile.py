@@ -33,7 +33,11 @@ def main() -> None:
         return
     wanted = cases(said.inputs, seed=said.seed, logs=said.logs, mutations=said.mutations)
     began = time.monotonic()
-    found = list(tqdm(run(wanted, workers=said.workers), total=len(wanted), desc="hostile logs", unit="log", disable=None))
+    found = []
+    for result in tqdm(run(wanted, workers=said.workers), total=len(wanted), desc="hostile logs", unit="log", disable=None):
+        found.append(result)
+        if result.fate not in GOOD:
+            print(f"{result.fate}: {name_of(result.case)}: {result.why[:160]!r}", file=sys.stderr, flush=True)
     report(found, seconds=time.monotonic() - began, shown=said.show)
     sys.exit(any(result.fate not in GOOD for result in found))
 

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from flywheel.errors import BadData
+from flywheel.errors import BadData, FlywheelError
 from flywheel.ingest.landed import LandedFile, LandedLog
 from flywheel.store import Store
 from flywheel.types import Record, canonical_json
@@ -69,15 +69,20 @@ def reason_key(batch_id: str, name: str) -> str:
 def quarantine(store: Store, log: LandedLog, *, batch_id: str, error: Exception, name: str | None = None) -> Quarantined:
     """Writes the reason (once: the same reason again writes nothing) and gives it back. name: of a part of the log, else the log's."""
     text, name = _text(error), name or log.name
-    reason = Reason(batch_id=batch_id, name=name, kind=type(error).__name__, reason=text, files=log.files)
+    reason = Reason(batch_id=batch_id, name=name, kind=_kind(error), reason=text, files=log.files)
     key, data = reason_key(batch_id, name), canonical_json(reason.model_dump(mode="json"))
     if not (store.exists(key) and store.get(key) == data):
         store.put(key, data)
     return Quarantined(name=name, reason=text, kind=reason.kind)
 
 
+def _kind(error: Exception) -> str:
+    """The class of error among those the flywheel raises on purpose (a reader's own subclass counts as that), else its own."""
+    return next((kind.__name__ for kind in type(error).__mro__ if kind.__module__ == FlywheelError.__module__), type(error).__name__)
+
+
 def _text(error: Exception) -> str:
-    known = type(error).__module__.startswith("flywheel.")
+    known = isinstance(error, FlywheelError)
     text = str(error) if known else f"{type(error).__name__}: {error} (unexpected: the reader should have said what is wrong)"
     return text.encode("utf-8", "backslashreplace").decode()[:MAX_REASON]
 

@@ -15,11 +15,19 @@ import zstandard
 
 BOMB_BYTES = 1_500_000_000
 CANARY = "escaped"
+PREPARED: dict[str, bytes] = {}
+
+
+def prepare() -> dict[str, bytes]:
+    """Every bomb, by its kind: made once, and handed to the workers."""
+    return {kind: bomb(kind) for kind in ("gz", "bz2", "zstd", "lz4", "zip")}
 
 
 @functools.cache
 def bomb(kind: str) -> bytes:
     """A small file that unpacks to gigabytes of zeros."""
+    if kind in PREPARED:
+        return PREPARED[kind]
     piece = bytes(10_000_000)
     if kind == "gz":
         return _repeated(gzip.compress(piece, mtime=0))

@@ -4,7 +4,7 @@ import io
 import pickle
 import random
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,8 @@ def sqlite(data: bytes, rng: Rng, what: str) -> bytes:
         table = rng.choice([name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type='table'")])
         columns = [row[1] for row in base.execute(f'PRAGMA table_info("{table}")')]
         for statement in _statements(table, columns, rng, what):
-            base.execute(statement)
+            with suppress(sqlite3.IntegrityError):  # a column may not be null: the next try draws something else
+                base.execute(statement)
         return base.serialize()
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.adversarial import bombs
 from tests.adversarial.mutate import MUTATIONS
 from tests.adversarial.seeds import seeds
 
@@ -122,7 +123,7 @@ def run(wanted: Sequence[Case], *, workers: int = 2) -> Iterator[Result]:
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="flywheel-hostile-", dir=place) as top:
         seed_file = Path(top, "seeds.pickle")
-        seed_file.write_bytes(pickle.dumps(seeds()))
+        seed_file.write_bytes(pickle.dumps((seeds(), bombs.prepare())))
         crew = [Worker(Path(top, f"worker-{k}"), seed_file) for k in range(workers)]
         with contextlib.ExitStack() as stack:
             for worker in crew:

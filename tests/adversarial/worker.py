@@ -23,6 +23,7 @@ from flywheel.ingest.run import ingest_batch
 from flywheel.store import DiskStore, media_key
 from flywheel.tables import SCHEMAS, read_table
 from flywheel.types import sha256_hex
+from tests.adversarial.bombs import PREPARED
 from tests.adversarial.mutate import spoiled
 
 MAX_FILE_BYTES = 1 << 28
@@ -167,7 +168,8 @@ def main() -> None:
     sandbox.prepare({})
     os.environ["TMPDIR"] = str(sandbox.tmp)
     os.chdir(sandbox.tmp)
-    seed_logs = pickle.loads(seed_file.read_bytes())  # noqa: S301 written by the process that started this one
+    seed_logs, prepared = pickle.loads(seed_file.read_bytes())  # noqa: S301 written by the process that started this one
+    PREPARED.update(prepared)
     watch = Watch(sandbox.inside)
     resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE_BYTES, MAX_FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
