@@ -12,7 +12,17 @@ from flywheel.errors import BadData, BadSchema
 from flywheel.ingest.quality import check_finite
 
 Row = dict[str, Any]
+# No quantity of a drive is larger in SI units, and no square of it overflows.
+MAX_VALUE = 1e15
 Times = NDArray[np.int64]
+
+
+def check_sane(topic: str, name: str, *, times: Times, values: NDArray[np.float64]) -> None:
+    """BadData naming topic, column and time of the first value that is not finite or beyond all measure."""
+    check_finite(topic, name, times=times, values=values)
+    bad = np.flatnonzero(np.abs(values) > MAX_VALUE)
+    if len(bad):
+        raise BadData(f"{topic}: {name} is {values[bad[0]]:g} at {times[bad[0]]} ns (and {len(bad) - 1} more): no such quantity exists")
 
 
 def json_columns(topic: str, times: Times, payloads: Sequence[bytes], fields: Mapping[str, pa.DataType]) -> pa.Table:
@@ -27,7 +37,7 @@ def json_columns(topic: str, times: Times, payloads: Sequence[bytes], fields: Ma
         if pa.types.is_floating(kind):
             values = table[name].to_numpy()
             given = ~table[name].is_null().to_numpy() if table[name].null_count else slice(None)
-            check_finite(topic, name, times=times[given], values=values[given])
+            check_sane(topic, name, times=times[given], values=values[given])
     return table
 
 
@@ -36,8 +46,8 @@ def _at_once(payloads: Sequence[bytes], fields: Mapping[str, pa.DataType]) -> pa
     from pyarrow import json as arrow_json
 
     blob = b"\n".join(payloads)
-    flat = blob.count(b"{") == blob.count(b"}") == len(payloads) and b"[" not in blob
-    if not flat or not all(data[:1] == b"{" and data[-1:] == b"}" for data in payloads):
+    flat = blob.count(b"{") == blob.count(b"}") == len(payloads) == blob.count(b"}\n{") + 1 and b"[" not in blob
+    if not flat or blob[:1] != b"{" or blob[-1:] != b"}":
         return None
     options = arrow_json.ParseOptions(explicit_schema=pa.schema(list(fields.items())), unexpected_field_behavior="ignore")
     try:
@@ -80,5 +90,5 @@ def _numbers(topic: str, name: str, *, times: Times, values: list[Any]) -> pa.Ar
         found = np.array([np.nan if value is None else float(value) for value in values], np.float64)
     except (TypeError, ValueError, OverflowError) as err:
         raise BadData(f"{topic}: {name} holds something that is not a number: {err}") from err
-    check_finite(topic, name, times=times[given], values=found[given])
+    check_sane(topic, name, times=times[given], values=found[given])
     return pa.array(found, pa.float64(), from_pandas=True)

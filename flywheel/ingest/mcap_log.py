@@ -1,10 +1,11 @@
 """MCAP logs: what each channel is for, one pass over the messages, and the drive's tables window by window. Log time is the sample time."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Finding, Item, Log
+from flywheel.ingest.mcap_ahead import BLOCKS_AHEAD, ITEMS_AHEAD, ahead
 from flywheel.ingest.mcap_facts import METADATA
 from flywheel.ingest.mcap_media import media
 from flywheel.ingest.mcap_names import is_fixed
@@ -31,7 +32,7 @@ def read(log: Log) -> Iterator[Item]:
     relative = found.t1_ns < T_MIN_NS and METADATA not in found.metadata
     shift_ns = T_MIN_NS if relative else 0
     drive = drive_of(found.shifted(shift_ns), relative=relative)
-    yield from _items(log, drive, shift_ns)
+    yield from ahead(_items(log, drive, shift_ns), depth=ITEMS_AHEAD)
     yield from drive.facts()
     if relative:
         text = "times count from the recording's own zero: they are set to begin from 2000-01-01T00:00Z, spacing is kept"
@@ -71,10 +72,10 @@ class Windows:
             raise BadData(f"{batch.channel.topic}: a message of {batch.t_ns.min()} ns comes later in the file than its index allows")
 
 
-def _items(log: Log, drive: Drive, shift_ns: int) -> Iterator[Item]:
+def _items(log: Log, drive: Drive, shift_ns: int) -> Generator[Item, None, None]:
     windows = Windows(drive.survey)
     with log.stream() as stream:
-        for piece in read_mcap(stream, size=log.file("").bytes):
+        for piece in ahead(read_mcap(stream, size=log.file("").bytes), depth=BLOCKS_AHEAD):
             if not isinstance(piece, Block):
                 drive.metadata.append(piece)
                 continue

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Blob, Log
 from flywheel.ingest.images import image_info
+from flywheel.ingest.mcap_ahead import BLOCKS_AHEAD, ahead
 from flywheel.ingest.mcap_frames import Video
 from flywheel.ingest.mcap_names import PICTURES
 from flywheel.ingest.mcap_proto import foxglove_name, payloads_of, proto
@@ -19,7 +20,7 @@ def media(log: Log) -> Iterator[Blob]:
     videos: dict[str, Video] = {}
     ros: dict[int, RosStreams] = {}
     with log.stream() as stream:
-        for block in read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures):
+        for block in ahead(read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures), depth=BLOCKS_AHEAD):
             for batch in block.batches if isinstance(block, Block) else ():
                 if is_ros(batch.channel):
                     yield from ros_blobs(ros.setdefault(batch.channel.id, streams_of([batch.channel], {})), batch)

@@ -22,6 +22,8 @@ EGO_FRAMES = ("ego", "base_link", "ego_vehicle", "base_footprint", "vehicle", "r
 # Of several parents of one frame the first of these counts, then the first met.
 PARENTS = ("ego", "base_link", "odom", "map", "world")
 MAX_DEPTH = 32
+# Earth-centred places fit, and no square overflows.
+MAX_PLACE_M = 1e8
 # What a PoseInFrame message places: the ego frame, whatever the transforms call it.
 POSED = "the ego's pose"
 Pose = tuple[float, ...]
@@ -50,8 +52,9 @@ class Link:
     def path(self) -> EgoPath:
         """The child's poses in the parent, levelled; BadData if one is not finite or no rotation."""
         values = np.array(self.poses, np.float64).reshape(-1, 7)
-        lengths = np.linalg.norm(values[:, 3:], axis=1)
-        wrong = np.flatnonzero(~(np.isfinite(values).all(axis=1) & (np.abs(lengths - 1) < 1e-2)))
+        sane = np.abs(values).max(axis=1, initial=0.0) < MAX_PLACE_M
+        lengths = np.linalg.norm(np.where(sane[:, None], values[:, 3:], 0.0), axis=1)
+        wrong = np.flatnonzero(np.abs(lengths - 1) > 1e-2)
         if len(wrong):
             raise BadData(f"the pose of {self.child} in {self.parent} at {self.times[wrong[0]]} ns is none: {self.poses[wrong[0]]}")
         return EgoPath(times=np.array(self.times, np.int64), origin=values[:, :3], heading=yaw_of(values[:, 3:] / lengths[:, None]))
@@ -172,6 +175,8 @@ def _composed(outer: Pose, inner: Pose) -> Pose:
     """The pose of a frame, given in a frame which is itself given in another; NaN stays NaN."""
     w0, x0, y0, z0 = outer[3:]
     w, x, y, z = inner[3:]
+    if not all(abs(value) < MAX_PLACE_M for value in (*outer, *inner)) or not any(outer[3:]):
+        return (np.nan,) * len(inner)
     turned = rotation(outer[3:]) @ np.array(inner[:3]) + outer[:3]
     return (
         *turned.tolist(),

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from flywheel.geometry import rotation
 from flywheel.ingest.drive import Beats, Finding, Item, Rows
 from flywheel.ingest.ego_path import REACH_NS, EgoPath, velocities, wrap
+from flywheel.ingest.mcap_json import check_sane
 from flywheel.ingest.mcap_mounts import EGO_FRAMES, Mounts
 from flywheel.ingest.mcap_proto import payloads_of
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.mcap_scene import Entities, entities, heading
 from flywheel.ingest.mcap_signals import Signals
 from flywheel.ingest.mcap_streams import Waiting
-from flywheel.ingest.quality import check_finite
+from flywheel.ingest.quality import check_camera
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -97,7 +98,8 @@ class OtherTracks:
         if found:
             whole = joined(found)
             self.limit_ns = max((1 << 62) if until_ns is None else until_ns - LAG_NS, self.emitted_ns)
-            yield from self._rows(whole)
+            with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused when the table is made
+                yield from list(self._rows(whole))
             self.emitted_ns = self.limit_ns
             self.held = whole.at(whole.times >= self.emitted_ns - LAG_NS)
 
@@ -136,6 +138,7 @@ class OtherTracks:
             return self._moving(boxes)
         if mount is not None:
             pose = tuple(mount.values())
+            check_camera(f"the mount of frame {frame!r}", mount)
             turn = rotation(pose[3:])
             yaw = float(np.arctan2(turn[1, 0], turn[0, 0]))
             return self._moving(boxes._replace(centre=boxes.centre @ turn.T + pose[:3], heading=boxes.heading + yaw))
@@ -199,6 +202,6 @@ def _table(boxes: Boxes) -> pa.Table:
         "vx_mps": boxes.velocity[:, 0], "vy_mps": boxes.velocity[:, 1],
     }  # fmt: skip
     for name, values in numbers.items():
-        check_finite("SceneUpdate", name, times=boxes.times, values=values)
+        check_sane("SceneUpdate", name, times=boxes.times, values=values)
     words = {"track_id": pa.array(boxes.ids, pa.string()), "cls": pa.array(boxes.classes, pa.string())}
     return pa.table({"t_ns": boxes.times, **words, **numbers})

@@ -16,6 +16,11 @@ from flywheel.ingest.mcap_read import Batch, Channel
 
 Times = NDArray[np.int64]
 PREFIX = "foxglove."
+# The messages that are read; a schema of any other name is never looked up.
+READ = frozenset(
+    {"CameraCalibration", "CompressedImage", "CompressedVideo", "LocationFix", "SceneUpdate"}
+    | {"FrameTransform", "FrameTransforms", "PoseInFrame"}
+)
 # Of the messages that come in thousands: the fields that are used. Everything else is stepped over, not decoded.
 USED: dict[str, tuple[str, ...]] = {
     "SceneUpdate": ("entities",), "SceneEntity": ("frame_id", "id", "metadata", "cubes"), "CubePrimitive": ("pose", "size"),
@@ -26,9 +31,9 @@ UNOPENED = {("SceneEntity", "metadata")}
 
 
 def foxglove_name(channel: Channel) -> str | None:
-    """`LocationFix` for a channel of foxglove.LocationFix messages in protobuf or JSON; None for any other."""
-    known = channel.schema.startswith(PREFIX) and channel.encoding in ("protobuf", "json")
-    return channel.schema.removeprefix(PREFIX) if known else None
+    """`LocationFix` for a channel of foxglove.LocationFix messages in protobuf or JSON; None for one of any type that is not read."""
+    name = channel.schema.removeprefix(PREFIX)
+    return name if name in READ and name != channel.schema and channel.encoding in ("protobuf", "json") else None
 
 
 @cache

@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
 
@@ -60,7 +60,7 @@ class MetadataRecord(NamedTuple):
 Wanted = Callable[[Channel], bool]
 
 
-def read_mcap(stream: IO[bytes], *, size: int, wanted: Wanted = lambda _: True) -> Iterator[Block | MetadataRecord]:
+def read_mcap(stream: IO[bytes], *, size: int, wanted: Wanted = lambda _: True) -> Generator[Block | MetadataRecord, None, None]:
     """Blocks of messages (of the wanted channels) and metadata in file order, then the rest of the stream is read to its end.
 
     size: of the file in bytes. BadData if the file is cut off, damaged or a decompression bomb.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import DriveFacts, Item
@@ -40,10 +41,16 @@ class Drive:
     sinks: dict[int, Sink] = field(default_factory=dict)
     metadata: list[MetadataRecord] = field(default_factory=list)
 
+    @cached_property
+    def told(self) -> dict[int, Channel]:
+        """The channels of the index by id."""
+        return {channel.id: channel for channel in self.survey.channels}
+
     def take(self, batch: Batch) -> Iterator[Item]:
-        """Takes messages; BadData if the file's index did not mention their channel."""
-        if batch.channel.id not in self.sinks:
-            raise BadData(f"{batch.channel.topic}: channel {batch.channel.id} is not in the file's index")
+        """Takes messages; BadData if the file's index did not mention their channel so."""
+        told = self.told.get(batch.channel.id)
+        if told is None or (told.topic, told.encoding, told.schema) != (batch.channel.topic, batch.channel.encoding, batch.channel.schema):
+            raise BadData(f"{batch.channel.topic}: channel {batch.channel.id} is not as the file's index has it: {told and told.topic}")
         items = self.sinks[batch.channel.id].take(batch)
         yield from self.merged.take(items) if self.merged else items
 

@@ -166,4 +166,5 @@ def _number(cubes: pa.Array, path: tuple[str, ...]) -> Array:
 def heading(quaternion: Array) -> Array:
     """(M,) headings of (M, 4) quaternions x y z w."""
     x, y, z, w = quaternion.T
-    return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is noticed by whoever uses it
+        return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))

@@ -9,11 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flywheel.ingest.drive import Beats, Finding, Item, Rows
-from flywheel.ingest.mcap_json import json_columns
+from flywheel.ingest.mcap_json import check_sane, json_columns
 from flywheel.ingest.mcap_proto import columns, payloads_of
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.mcap_streams import Waiting
-from flywheel.ingest.quality import check_finite
 from flywheel.ingest.signals import Stream, signals_table
 
 Array = NDArray[np.float64]
@@ -109,10 +108,10 @@ class FixSource:
             return Samples(times, {name: np.empty(0) for name in self.names})
         found = columns(self.topic, times, "LocationFix", payloads)
         lat, lon, stamped = found["latitude"].to_numpy(), found["longitude"].to_numpy(), stamps(found["timestamp"])
-        whole = np.isfinite(lat) & np.isfinite(lon)
+        whole = (np.abs(lat) <= 90) & (np.abs(lon) <= 360)
         if self.strict:
             for said, column in (("latitude", lat), ("longitude", lon)):
-                check_finite(self.topic, said, times=times, values=column)
+                check_sane(self.topic, said, times=times, values=column)
         elif not whole.all():
             self.lost += int((~whole).sum())
             times, lat, lon, stamped = times[whole], lat[whole], lon[whole], None if stamped is None else stamped[whole]

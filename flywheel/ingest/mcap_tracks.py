@@ -8,11 +8,11 @@ import pyarrow.compute as pc
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Beats, Finding, Item, Rows
+from flywheel.ingest.mcap_json import check_sane
 from flywheel.ingest.mcap_proto import payloads_of
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.mcap_scene import Entities, entities, heading
 from flywheel.ingest.mcap_streams import Held, Waiting
-from flywheel.ingest.quality import check_finite
 
 TRACKS = "/tracks"
 CLASSES = ("bus", "car", "cyclist", "other", "pedestrian", "truck")
@@ -59,7 +59,7 @@ def fleet_rows(found: Entities) -> pa.Table:
     for name in numbers:
         values = table[name].drop_null().to_numpy()
         times = found.times[table[name].is_valid().to_numpy()] if len(values) < len(table) else found.times
-        check_finite(found.topic, name, times=times, values=values)
+        check_sane(found.topic, name, times=times, values=values)
     check_ids(found)
     return table
 

@@ -1,6 +1,7 @@
 """MCAP logs of other makers: schemas decide what a topic is for; what they lack is worked out, and said so."""
 
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key
 from flywheel.tables import read_table
 from flywheel.types import sha256_hex
-from tests.ingest.make_mcap import METADATA, T0_NS, jpeg, make_mcap
+from tests.ingest.make_mcap import METADATA, T0_NS, drive_items, jpeg, make_mcap, register
 from tests.ingest.make_mcap_other import CAR_MPS, SPEED_MPS, ego_at, make_other
+from tests.ingest.make_rosbag import T0_NS as ROS_T0_NS
+from tests.ingest.make_rosbag import Ros, Said, drive, make_db3, make_rosbag1
 from tests.ingest.make_video import make_video
 
 
@@ -161,3 +164,59 @@ def test_the_tables_do_not_depend_on_the_windows(tmp_path: Path, monkeypatch: py
 def test_metadata_of_the_fleet_still_counts(tmp_path: Path) -> None:
     store, _ = landed(tmp_path, make_mcap(tmp_path / "f.mcap", camera=False))
     assert read_table(store, "DRIVES").to_pylist()[0]["vehicle_id"] == METADATA["vehicle_id"]
+
+
+def ros_channels(writer: Writer, ros: Ros, said: list[Said], *, encoding: str) -> None:
+    """Writes ROS messages into an MCAP as `ros2 bag record` (cdr) or a converter (ros1) does."""
+    ids: dict[str, int] = {}
+    for topic, kind, t_ns, message in said:
+        if topic not in ids:
+            text = ros.store.generate_msgdef(kind, ros_version=2 if encoding == "cdr" else 1)[0].encode()
+            schema = writer.register_schema(kind, "ros2msg" if encoding == "cdr" else "ros1msg", text)
+            ids[topic] = writer.register_channel(topic, encoding, schema)
+        data = ros.store.serialize_cdr(message, kind) if encoding == "cdr" else ros.store.serialize_ros1(message, kind)
+        writer.add_message(ids[topic], log_time=t_ns, publish_time=t_ns, data=bytes(data))
+
+
+@pytest.mark.parametrize("encoding", ["cdr", "ros1"])
+def test_ros_channels_give_what_the_same_bag_gives(tmp_path: Path, encoding: str) -> None:
+    ros = Ros(2 if encoding == "cdr" else 1)
+    said = drive(ros, seconds=6.0)
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs" / "r.mcap").open("wb") as stream:
+        writer = Writer(stream, chunk_size=64 * 1024)
+        writer.start("ros2" if encoding == "cdr" else "ros1")
+        ros_channels(writer, ros, said, encoding=encoding)
+        writer.finish()
+    store, report = landed(tmp_path, tmp_path / "logs" / "r.mcap")
+    assert report.quarantined == ()
+    (tmp_path / "bag").mkdir()
+    bag = make_db3(tmp_path / "bag" / "d.db3", said=said) if encoding == "cdr" else make_rosbag1(tmp_path / "bag", said=said)
+    bag_store, bagged = landed(tmp_path / "bag", bag)
+    assert report.rows == bagged.rows
+    for table in ("SIGNALS", "TRACKS", "FRAMES"):
+        ours, theirs = (read_table(s, table).drop_columns(["drive_id"]) for s in (store, bag_store))
+        assert ours.equals(theirs), table
+
+
+def test_encodings_mix_in_one_file(tmp_path: Path) -> None:
+    ros = Ros(2)
+    said = [s._replace(t_ns=s.t_ns - ROS_T0_NS + T0_NS) for s in drive(ros, seconds=6.0) if "image" in s.topic.lower()]
+    assert said
+    (tmp_path / "logs").mkdir()
+    with (tmp_path / "logs" / "m.mcap").open("wb") as stream:
+        writer = Writer(stream, chunk_size=64 * 1024)
+        writer.start()
+        writer.add_metadata("flywheel.drive", METADATA)
+        ros_channels(writer, ros, said, encoding="cdr")
+        ids: dict[str, int] = {}
+        for topic, t_ns, item in sorted(drive_items(6.0, 10.0, camera=False), key=lambda item: item[1]):
+            if topic not in ids:
+                ids[topic] = register(writer, topic, item)
+            data = json.dumps(item).encode() if isinstance(item, dict) else item.SerializeToString()
+            writer.add_message(ids[topic], log_time=t_ns, publish_time=t_ns, data=data)
+        writer.finish()
+    _, report = landed(tmp_path, tmp_path / "logs" / "m.mcap")
+    assert report.quarantined == ()
+    assert (report.rows["SIGNALS"], report.rows["TRACKS"]) == (601, 122)
+    assert report.rows["FRAMES"] == len(said)
