@@ -21,7 +21,7 @@ def inside(paths: list[str]) -> dict[str, list[str]]:
         (["s.csv", "s.mapping.toml", "t.csv"], {"s.csv": ["s.csv", "s.mapping.toml"], "t.csv": [""]}),
         (["can/a.blf", "can/b.log", "can/car.dbc"], {"can/a.blf": ["a.blf", "car.dbc"], "can/b.log": ["b.log", "car.dbc"]}),
         (["scenes/dataset_summary.pkl", "scenes/sd_1.pkl"], {"scenes/sd_1.pkl": [""]}),
-        (["processed_log/CAN/speed/t", "processed_log/CAN/speed/value"], {".": ["processed_log/CAN/speed/t", "processed_log/CAN/speed/value"]}),
+        (["processed_log/IMU/gyro/t", "global_pose/frame_times"], {".": ["processed_log/IMU/gyro/t", "global_pose/frame_times"]}),
     ],
 )  # fmt: skip
 def test_files_of_one_recording_stay_together(paths: list[str], logs: dict[str, list[str]]) -> None:
