@@ -23,7 +23,6 @@ class Inbox(dg.ConfigurableResource):
 batch_job = dg.define_asset_job(
     "turn_batch",
     selection=dg.AssetSelection.groups(*BATCH_GROUPS),
-    partitions_def=landing_batches,
     description="One landing batch from raw logs to curated variations.",
 )
 wheel_job = dg.define_asset_job(

@@ -170,7 +170,9 @@ def _standing(store: Store, variations: list[Row]) -> list[Row]:
 
 def _key_frames(store: Store, batch_id: str, *, wanted: int, keep: bool) -> tuple[list[KeyFrame], list[str]]:
     """About `wanted` key frames of the batch's events, or reference frames when no event has one; and notes about it."""
-    if not list_parts(store, "EXPOSURE", batch_id=batch_id) and not list_parts(store, "EVENTS", batch_id=batch_id):
+    there = {name for name in ("DRIVES", "EXPOSURE", "EVENTS") if list_parts(store, name, batch_id=batch_id)}
+    barren = not there and bool(store.list(f"landing/{batch_id}/_MANIFEST.json"))  # all logs in quarantine: nothing there to mine
+    if not barren and there <= {"DRIVES"}:
         raise NotEvaluable(f"batch {batch_id} has not been mined (no EVENTS or EXPOSURE). Run: flywheel mine")
     frames = front_frames(_rows(store, "FRAMES", "drive_id", *VIDEO_COLUMNS, batch_id=batch_id))
     if not frames:
