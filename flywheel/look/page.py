@@ -34,7 +34,7 @@ th { text-align: left; color: var(--faint); font-weight: normal; } td, th { padd
 td { overflow-wrap: anywhere; vertical-align: top; } td.n, th.n { text-align: right; }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .facts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 40px; } .facts th { white-space: nowrap; width: 1%; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; } .scroll td:nth-child(-n+2) { white-space: nowrap; }
 .warning { color: var(--warn); } .error { color: var(--error); }
 .wide svg { width: 100%; height: auto; } .map svg { max-width: 640px; height: auto; width: 100%; }
 .strip { display: grid; grid-template-columns: repeat(3, 1fr); gap: 8px; } figure { margin: 0; } img { width: 100%; display: block; }
@@ -154,12 +154,12 @@ def _figure(drive: Drive, row: Mapping[str, Any], found: bytes | str) -> str:
     return f'<figure><img alt="{escape(row["camera"])} at {at}" src="data:image/jpeg;base64,{data}"><figcaption>{at}</figcaption></figure>'
 
 
-def small_jpeg(data: bytes) -> bytes | str:
-    """The picture at the page's width, or why it cannot be shown."""
+def small_jpeg(data: bytes, *, width_px: int = WIDTH_PX) -> bytes | str:
+    """The picture at another width, or why it cannot be shown."""
     cv2 = require("cv2", extra="ingest")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if pixels is None:
         return "the picture cannot be decoded"
-    height = max(1, round(pixels.shape[0] * WIDTH_PX / pixels.shape[1]))
-    small = cv2.resize(pixels, (WIDTH_PX, height), interpolation=cv2.INTER_AREA)
+    height = max(1, round(pixels.shape[0] * width_px / pixels.shape[1]))
+    small = cv2.resize(pixels, (width_px, height), interpolation=cv2.INTER_AREA)
     return bytes(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])

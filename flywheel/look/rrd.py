@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from flywheel.errors import BadTransport, require
 from flywheel.look.find import Drive
+from flywheel.look.page import small_jpeg
 from flywheel.look.plots import known, route_metres
 from flywheel.video import attempts, is_video
 
 TIMELINE = "t"
-MAX_VIDEO_FRAMES, MAX_STEPS = 60, 20_000
+MAX_VIDEO_FRAMES, VIDEO_WIDTH_PX, MAX_STEPS = 20, 960, 20_000
 COLOURS = {"car": 0x2B6CB0FF, "truck": 0xD9822BFF, "bus": 0x8A4BAFFF, "pedestrian": 0xC53030FF, "cyclist": 0x2F855AFF, "other": 0x9AA5B1FF}
 MOTION = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps")
 NOT_DRAWN = ("drive_id", "t_ns")
@@ -101,15 +102,16 @@ def _stacked(table: pa.Table, *names: str) -> Any:
 
 
 def log_cameras(rr: Any, recording: Any, drive: Drive) -> None:
-    """Pictures byte for byte; of a video, MAX_VIDEO_FRAMES evenly spread ones, decoded."""
+    """Pictures byte for byte; of a video, MAX_VIDEO_FRAMES evenly spread ones, decoded and made smaller."""
     for row, picture in attempts(drive.store, list(_chosen(drive))):
         recording.set_time(TIMELINE, duration=float(drive.seconds(row["t_ns"])))
         where = f"camera/{row['camera']}"
-        if isinstance(picture, str):
-            recording.log(f"{where}/missing", rr.TextLog(picture, level="WARN"))
+        shown = small_jpeg(picture.data, width_px=VIDEO_WIDTH_PX) if is_video(row) and not isinstance(picture, str) else picture
+        if isinstance(shown, str):
+            recording.log(f"{where}/missing", rr.TextLog(shown, level="WARN"))
         else:
-            media_type = "image/png" if picture.ext == "png" else "image/jpeg"
-            recording.log(where, rr.EncodedImage(contents=picture.data, media_type=media_type))
+            data, ext = (shown, "jpg") if isinstance(shown, bytes) else (shown.data, shown.ext)
+            recording.log(where, rr.EncodedImage(contents=data, media_type="image/png" if ext == "png" else "image/jpeg"))
 
 
 def _chosen(drive: Drive) -> Iterator[Mapping[str, Any]]:
