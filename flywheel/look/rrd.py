@@ -30,7 +30,7 @@ def write_rrd(drive: Drive, out: Path) -> None:
     except (OSError, RuntimeError) as err:
         raise BadTransport(f"{out} cannot be written: {err}") from err
     recording.send_recording_name(f"{drive.drive_id} {drive.row['source_name']}")
-    for log in (log_ego, log_signals, log_tracks, log_cameras, log_findings):
+    for log in (log_findings, log_ego, log_signals, log_tracks, log_cameras):
         log(rr, recording, drive)
     recording.flush()
     recording.disconnect()
