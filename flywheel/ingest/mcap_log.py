@@ -11,7 +11,7 @@ from flywheel.ingest.mcap_media import media
 from flywheel.ingest.mcap_names import is_fixed
 from flywheel.ingest.mcap_read import MAGIC, Batch, Block, read_mcap
 from flywheel.ingest.mcap_roles import Drive, drive_of
-from flywheel.ingest.mcap_survey import Survey, survey
+from flywheel.ingest.mcap_survey import SLACK_NS, Survey, survey
 from flywheel.ingest.quality import T_MIN_NS
 
 __all__ = ["matches", "media", "read"]
@@ -44,8 +44,8 @@ class Windows:
     """When enough has been read to let a window of the drive go."""
 
     survey: Survey
+    cut_ns: int
     blocks: int = 0
-    cut_ns: int = -(1 << 62)
     waiting_bytes: int = 0
 
     def take(self, block: Block, *, waiting_bytes: int) -> int | None:
@@ -73,7 +73,7 @@ class Windows:
 
 
 def _items(log: Log, drive: Drive, shift_ns: int) -> Generator[Item, None, None]:
-    windows = Windows(drive.survey)
+    windows = Windows(drive.survey, cut_ns=drive.survey.t0_ns - SLACK_NS)
     with log.stream() as stream:
         for piece in ahead(read_mcap(stream, size=log.file("").bytes), depth=BLOCKS_AHEAD):
             if not isinstance(piece, Block):
