@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mcap.writer import CompressionType
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin
+from rosbags.rosbag2 import Writer as Writer2
 
 from flywheel.ingest.formats import FORMATS
 from tests.adversarial.kinds import Files
@@ -15,8 +17,9 @@ from tests.ingest import make_av2
 from tests.ingest import make_can as cans
 from tests.ingest import make_rosbag as rosbags
 from tests.ingest.make_mcap import METADATA, drive_items, make_mcap, write_log
+from tests.ingest.make_mcap_other import make_other
 from tests.ingest.make_pandaset import make_sequence
-from tests.ingest.make_video import make_video
+from tests.ingest.make_video import elementary, make_video
 
 Make = Callable[[Path], object]
 BAG_S = 1.2
@@ -34,6 +37,20 @@ def bag1(folder: Path, compression: str = "") -> Path:
     return rosbags.make_rosbag1(folder, said=rosbags.drive(rosbags.Ros(1), seconds=BAG_S), compression=compression)
 
 
+def bag2(folder: Path, *, storage: StoragePlugin = StoragePlugin.SQLITE3, by_message: bool = False) -> Path:
+    """A short ROS 2 bag folder: SQLite, with each message compressed if asked, or MCAP."""
+    ros, connections = rosbags.Ros(2), {}
+    writer = Writer2(folder / "bag", version=9, storage_plugin=storage)
+    if by_message:
+        writer.set_compression(CompressionMode.MESSAGE, CompressionFormat.ZSTD)
+    with writer:
+        for topic, kind, t_ns, message in rosbags.drive(ros, seconds=BAG_S):
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=ros.store)
+            writer.write(connections[topic], t_ns, ros.store.serialize_cdr(message, kind))
+    return folder
+
+
 def make_multiview(folder: Path) -> Path:
     """Two cameras with two short clips each, and a caption."""
     for camera in ("ftheta_camera_front_wide_120fov", "ftheta_camera_rear_tele_30fov"):
@@ -49,7 +66,12 @@ def make_multiview(folder: Path) -> Path:
 
 # Seeds that are not simply `make_<format>(folder)`, by the format they belong to.
 SPECIAL: dict[str, dict[str, Make]] = {
-    "mcap": {"mcap": bare_mcap, "mcap_zstd": lambda folder: make_mcap(folder / "a.mcap", seconds=1.1)},
+    "mcap": {
+        "mcap": bare_mcap, "mcap_zstd": lambda folder: make_mcap(folder / "a.mcap", seconds=1.1),
+        "mcap_json": lambda folder: make_other(folder / "a.mcap", seconds=2.0, as_json=True),
+        "mcap_video": lambda folder: make_other(folder / "a.mcap", seconds=2.0, packets=[packet for _, packet in elementary(frames=20)]),
+        "mcap_ros2": lambda folder: bag2(folder, storage=StoragePlugin.MCAP),
+    },
     "pandaset": {"pandaset": lambda folder: make_sequence(folder / "seq")},
     "video": {"video": lambda folder: make_video(folder / "a.mp4", frames=40)},
     "multiview": {"multiview": make_multiview},
@@ -58,7 +80,7 @@ SPECIAL: dict[str, dict[str, Make]] = {
     },
     "rosbag2": {
         "rosbag2_db3": lambda folder: rosbags.make_db3(folder / "a.db3", said=rosbags.drive(rosbags.Ros(2), seconds=BAG_S)),
-        "rosbag2": lambda folder: rosbags.make_rosbag2(folder / "bag", compression="message"),
+        "rosbag2": bag2, "rosbag2_zstd": lambda folder: bag2(folder, by_message=True),
     },
     "can": {"can": cans.make_can, "can_asc": lambda folder: cans.make_can(folder, kind="asc"),
             "can_blf": lambda folder: cans.make_can(folder, kind="blf")},
