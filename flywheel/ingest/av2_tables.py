@@ -51,7 +51,7 @@ def read_parquet(data: bytes, wanted: Mapping[str, Kind]) -> pa.Table:
     said = sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
     if file.metadata.num_rows > MAX_ROWS or said > MAX_UNPACKED:
         raise BadData(f"declares {file.metadata.num_rows} rows of {said} bytes, more than are read here")
-    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+    return file.read(columns=[name for name in wanted if name in file.schema_arrow.names], use_threads=False)
 
 
 def _columns(path: str, data: bytes, wanted: Mapping[str, Kind], *, read: Any) -> Columns:

@@ -23,7 +23,7 @@ def parquet(where: str, data: bytes, *, columns: tuple[str, ...]) -> pa.Table:
         size = sum(group.column(c).total_uncompressed_size for group in groups for c in range(group.num_columns))
         if file.metadata.num_rows > MAX_ROWS or size > MAX_UNPACKED_BYTES:
             raise BadData(f"{where}: declares {file.metadata.num_rows} rows of {size} bytes")
-        table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+        table = file.read(columns=[name for name in columns if name in file.schema_arrow.names], use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, OSError, MemoryError, ValueError, KeyError) as err:
         raise BadData(f"{where}: damaged: {str(err)[:300]}") from err

@@ -1,5 +1,6 @@
 """A landed batch becomes tables and media. A drive's DRIVES part is written last: its existence is the commit of that drive."""
 
+import errno
 import tempfile
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from flywheel.types import Record
 
 PARTS = ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES", "SENSORS", "FINDINGS")
 MEDIA_THREADS = 8
+MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
 
 
 class Duplicate(Record):
@@ -114,9 +116,8 @@ class _Run:
         try:
             kind = detect(whole)
             parts = kind.parts(whole)
-        except (BadTransport, MissingExtra, OSError):
-            raise
         except Exception as err:  # noqa: BLE001 a log that cannot even be recognised is quarantined, and the batch goes on
+            refuse_trouble(err)
             yield quarantine(self.store, whole.landed, batch_id=self.batch_id, error=err)
             return
         for part, paths in parts.items():
@@ -167,9 +168,8 @@ def ingest_log(
             items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
             spool.fill(items)
             findings = spool.finish(twins)
-        except (BadTransport, MissingExtra, OSError):
-            raise
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
+            refuse_trouble(err)
             return quarantine(store, log.landed, batch_id=log.batch_id, error=err, name=log.name)
         finally:
             spool.close()
@@ -179,13 +179,23 @@ def ingest_log(
     return Ingested(drive_id=log.drive_id, warnings=tuple(Noticed(name=log.name, gate=f.gate, message=f.message) for f in findings))
 
 
+def refuse_trouble(error: Exception) -> None:
+    """Raises what in an error's chain is no log's fault: the store cannot be reached, this machine is full, an extra is missing."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, BadTransport | MissingExtra) or (isinstance(link, OSError) and link.errno in MACHINE_ERRORS):
+            raise link
+        link = link.__cause__ or link.__context__
+
+
 def commit(store: Store, log: Log, kind: Format, spool: Spool, more: dict[str, object]) -> None:
     """Media, then parts, then the DRIVES row (with `more` columns), which makes the drive exist."""
     lacking = _lacking(store, spool.files.get("FRAMES"))
     if lacking:
         put_blobs(store, (blob for blob in kind.media(log) if (blob.sha256, blob.ext) in lacking))
-    for name, file in sorted(spool.files.items()):
-        store.put_file(table_key(name, batch_id=log.batch_id, part=log.drive_id), file)
+    with ThreadPoolExecutor(MEDIA_THREADS) as pool:
+        parts = {table_key(name, batch_id=log.batch_id, part=log.drive_id): file for name, file in sorted(spool.files.items())}
+        list(pool.map(store.put_file, parts, parts.values()))
     row = drive_row(spool, log, source_format=kind.name) | more
     write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=log.batch_id, part=log.drive_id)
 

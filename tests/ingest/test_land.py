@@ -1,14 +1,17 @@
 """Landing keeps every byte, writes nothing twice, and goes on where a kill stopped it."""
 
+import errno
 import json
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from flywheel.errors import BadData
+from flywheel.errors import BadData, BadTransport, MissingExtra
+from flywheel.ingest.drive import HEAD_BYTES
 from flywheel.ingest.land import land
 from flywheel.ingest.landed import read_manifest
-from flywheel.ingest.run import committed, ingest_batch
+from flywheel.ingest.run import committed, ingest_batch, refuse_trouble
 from flywheel.store import DiskStore
 from flywheel.tables import SCHEMAS, to_parquet
 from flywheel.types import sha256_hex
@@ -201,3 +204,35 @@ def test_a_log_that_grows_while_it_lands_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="changed while it was being landed"):
         land(store, file)
     assert store.list() == []
+
+
+class Away(DiskStore):
+    """A store that goes away while a drive is read: readers may wrap what they meet, the batch must not take it for damage."""
+
+    def open(self, key: str) -> IO[bytes]:
+        raise BadTransport("the server went away")
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        if end > HEAD_BYTES:
+            raise BadTransport("the server went away")
+        return super().read_range(key, start, end)
+
+
+@pytest.mark.parametrize("source", ["b.mcap", "seq 1"])
+def test_a_store_that_goes_away_never_puts_a_good_log_into_quarantine(tmp_path: Path, logs: Path, source: str) -> None:
+    store = DiskStore(tmp_path / "root")
+    batch_id = land(store, logs / source)
+    with pytest.raises(BadTransport, match="went away"):
+        ingest_batch(Away(store.folder), batch_id)
+    assert store.list("quarantine/") == [] and ingest_batch(store, batch_id).drives == 1
+
+
+def test_what_is_no_logs_fault_is_found_however_it_was_wrapped() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for trouble in (BadTransport("away"), MissingExtra("av"), full):
+        wrapped = BadData("damaged")
+        wrapped.__cause__ = ValueError("?")
+        wrapped.__cause__.__context__ = trouble
+        with pytest.raises(type(trouble)):
+            refuse_trouble(wrapped)
+    refuse_trouble(OSError("Couldn't deserialize thrift"))
