@@ -25,7 +25,7 @@ class ImageBox(Record):
     distance_m: float
 
 
-def rotation(q: Sequence[float]) -> Array:
+def rotation(q: Sequence[float] | Array) -> Array:
     """3x3 rotation matrix of a unit quaternion (w, x, y, z)."""
     w, x, y, z = np.asarray(q, float) / np.linalg.norm(q)
     return np.array(

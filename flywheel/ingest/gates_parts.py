@@ -53,7 +53,7 @@ class Defect(NamedTuple):
 def windows(file: Path, columns: list[str], *, window_ns: int = WINDOW_NS, shared_ns: int = SHARED_NS) -> Iterator[Window]:
     """A part's rows, sorted by t_ns, in windows that share their last seconds with the next one; no window has more than MAX_ROWS rows."""
     held, since_ns = pa.table({}), -(2**63)
-    for batch in _batches(file, columns):
+    for batch in batches(file, columns):
         held = pa.concat_tables([*([held] if len(held) else []), batch])
         times = column(held, "t_ns")
         while len(times) and (times[-1] - times[0] >= window_ns or len(times) > MAX_ROWS):
@@ -66,7 +66,7 @@ def windows(file: Path, columns: list[str], *, window_ns: int = WINDOW_NS, share
         yield Window(held, since_ns)
 
 
-def _batches(file: Path, columns: list[str]) -> Iterator[pa.Table]:
+def batches(file: Path, columns: list[str]) -> Iterator[pa.Table]:
     """A part's rows in pieces. One row group at a time: reading on across them, Arrow keeps what it has read until the end."""
     source = pq.ParquetFile(file)
     for group in range(source.metadata.num_row_groups):

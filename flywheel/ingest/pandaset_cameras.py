@@ -97,9 +97,10 @@ def images(log: Log) -> Iterator[Blob]:
 
 
 def shown(log: Log) -> Iterator[Picture]:
-    """The first image of each camera, for the gates that look at pixels."""
-    first = {p.camera: p.path for p in reversed(pictures(log))}
-    return (Picture(camera.removesuffix("_camera"), 0, log.read(path)) for camera, path in sorted(first.items()))
+    """Every image with its time, for the gates that look at pixels."""
+    times = {camera: load_times(log, f"camera/{camera}/timestamps.json") for camera in sorted({p.camera for p in pictures(log)})}
+    for picture in pictures(log):
+        yield Picture(picture.camera.removesuffix("_camera"), int(times[picture.camera][picture.at]), log.read(picture.path))
 
 
 def beats(frames: pa.Table) -> Iterator[Beats]:

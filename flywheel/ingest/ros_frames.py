@@ -37,7 +37,7 @@ HERE = Placed(np.zeros(3), np.array([1.0, 0.0, 0.0, 0.0]))
 def multiply(a: Array, b: Array) -> Array:
     """The product of two quaternions w x y z: first b, then a."""
     aw, av, bw, bv = a[0], a[1:], b[0], b[1:]
-    return np.r_[aw * bw - av @ bv, aw * bv + bw * av + np.cross(av, bv)]
+    return np.asarray(np.r_[aw * bw - av @ bv, aw * bv + bw * av + np.cross(av, bv)])
 
 
 def placed(position: Any, orientation: Any) -> Placed | None:

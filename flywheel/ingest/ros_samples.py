@@ -76,7 +76,8 @@ MOTION: dict[str, Kind] = {
 }  # fmt: skip
 
 
-class Window(NamedTuple):
+@dataclass(frozen=True)
+class Window:
     """A topic's samples around a window: strictly rising times (N,), columns, and which rows lie in it (the rest is context)."""
 
     times: Times

@@ -14,19 +14,19 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows
+from flywheel.ingest.gates_parts import batches
 from flywheel.ingest.spool import Spool
 from flywheel.ingest.tally import MAX_GAP_S, column
 from flywheel.store import Store
 from flywheel.types import Record
 
 POLICY_KEY = "policy/ingest.json"
-ROWS_AT_ONCE = 1 << 16
+FRAME_COLUMNS = ["t_ns", "media_sha256", "ext"]
 CREEP_MPS = 0.2
 HOP_M, JUMP_MPS = 1.0, 90.0
 EARTH_RADIUS_M = 6_371_000.0
@@ -103,8 +103,7 @@ def travelled(signals: Path | None, measured: set[str], policy: TrimPolicy) -> I
     else:
         asked = f"{policy.trim_start_m:g} m at the start and {policy.trim_end_m:g} m at the end"
         raise BadData(f"{POLICY_KEY} trims {asked}, but the log holds neither speed nor position to measure them by")
-    for batch in pq.ParquetFile(signals).iter_batches(ROWS_AT_ONCE, columns=["t_ns", *names]):
-        table = pa.Table.from_batches([batch])
+    for table in batches(signals, ["t_ns", *names]) if signals else ():
         values = np.stack([column(table, name) for name in names], axis=1)
         known = np.isfinite(values).all(axis=1)
         times = column(table, "t_ns")[known].astype(np.int64)
@@ -195,10 +194,10 @@ def _tainted(frames: Path | None, t0_ns: int, t1_ns: int, *, keep_videos: bool) 
     if frames is None:
         return frozenset()
     outside, whole = set(), set()
-    for table in _batches(frames):
+    for table in batches(frames, FRAME_COLUMNS):
         out = pc.or_(pc.less(table["t_ns"], t0_ns), pc.greater(table["t_ns"], t1_ns))
         outside |= set(table.filter(out)["media_sha256"].to_pylist())
-    for table in _batches(frames):
+    for table in batches(frames, FRAME_COLUMNS):
         inside = table.filter(pc.and_(pc.greater_equal(table["t_ns"], t0_ns), pc.less_equal(table["t_ns"], t1_ns)))
         whole |= {row["media_sha256"] for row in inside.to_pylist() if row["ext"] == WHOLE_FILE and row["media_sha256"] in outside}
     if whole and not keep_videos:
@@ -207,11 +206,6 @@ def _tainted(frames: Path | None, t0_ns: int, t1_ns: int, *, keep_videos: bool) 
             "or cut them before landing"
         )
     return frozenset(outside - whole)
-
-
-def _batches(frames: Path) -> Iterator[pa.Table]:
-    for batch in pq.ParquetFile(frames).iter_batches(ROWS_AT_ONCE, columns=["t_ns", "media_sha256", "ext"]):
-        yield pa.Table.from_batches([batch])
 
 
 def _kept(items: Iterable[Item], window: Window, policy: TrimPolicy) -> Iterator[Item]:
