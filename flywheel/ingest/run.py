@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from flywheel.errors import BadTransport, MissingExtra
+from flywheel.errors import BadData, BadTransport, MissingExtra
 from flywheel.ingest.drive import Blob, Log
 from flywheel.ingest.formats import Format, detect
 from flywheel.ingest.gates_twins import Twins
@@ -168,6 +168,7 @@ def ingest_log(
             items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
             spool.fill(items)
             findings = spool.finish(twins)
+            put_media(store, log, kind, frames=spool.files.get("FRAMES"))
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
             refuse_trouble(err)
             return quarantine(store, log.landed, batch_id=log.batch_id, error=err, name=log.name)
@@ -189,15 +190,30 @@ def refuse_trouble(error: Exception) -> None:
 
 
 def commit(store: Store, log: Log, kind: Format, spool: Spool, more: dict[str, object]) -> None:
-    """Media, then parts, then the DRIVES row (with `more` columns), which makes the drive exist."""
-    lacking = _lacking(store, spool.files.get("FRAMES"))
-    if lacking:
-        put_blobs(store, (blob for blob in kind.media(log) if (blob.sha256, blob.ext) in lacking))
+    """The parts (their media are there), then the DRIVES row (with `more` columns), which makes the drive exist."""
     with ThreadPoolExecutor(MEDIA_THREADS) as pool:
         parts = {table_key(name, batch_id=log.batch_id, part=log.drive_id): file for name, file in sorted(spool.files.items())}
         list(pool.map(store.put_file, parts, parts.values()))
     row = drive_row(spool, log, source_format=kind.name) | more
     write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=log.batch_id, part=log.drive_id)
+
+
+def put_media(store: Store, log: Log, kind: Format, *, frames: Path | None) -> None:
+    """Stores the media that the frames name and the store does not hold; BadData if the log, read anew, does not give them all."""
+    lacking = _lacking(store, frames)
+    if not lacking:
+        return
+    left = set(lacking)
+
+    def wanted() -> Iterator[Blob]:
+        for blob in kind.media(log):
+            if (blob.sha256, blob.ext) in lacking:
+                left.discard((blob.sha256, blob.ext))
+                yield blob
+
+    put_blobs(store, wanted())
+    if left:
+        raise BadData(f"{len(left)} of {len(lacking)} media objects that the frames name were not found when the log was read again")
 
 
 def put_blobs(store: Store, blobs: Iterator[Blob]) -> None:

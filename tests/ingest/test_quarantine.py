@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from flywheel.cli import app
 from flywheel.errors import BadData
 from flywheel.ingest import formats
-from flywheel.ingest.drive import DriveFacts, Item, Log, Rows
+from flywheel.ingest.drive import Blob, DriveFacts, Item, Log, Rows
 from flywheel.ingest.land import land
 from flywheel.ingest.quarantine import reasons, reasons_named
 from flywheel.ingest.retry import retry
@@ -119,3 +119,24 @@ def test_parts_of_a_log_are_quarantined_and_tried_by_their_own_names(tmp_path: P
     assert [reason.log_name for reason in reasons(store)] == ["pair"]
     for name in ("pair", "pair#b"):
         assert [(r.name, r.outcome) for r in retry(store, reasons_named(store, name))] == [("pair#b", "quarantined")]
+
+
+@pytest.mark.parametrize("fault", ["nothing", "damage"])
+def test_a_drive_whose_pictures_cannot_be_read_again_is_quarantined_and_stops_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    def media(log: Log) -> Iterator[Blob]:
+        if fault == "damage":
+            raise BadData("the second reading found damage")
+        return iter(())
+
+    first = formats.FORMATS[0]
+    monkeypatch.setattr(formats, "FORMATS", (replace(first, media=media), *formats.FORMATS[1:]))
+    store = DiskStore(tmp_path / "root")
+    (tmp_path / "logs").mkdir()
+    make_mcap(tmp_path / "logs/a.mcap", seconds=1.1)
+    make_mcap(tmp_path / "logs/b.mcap", seconds=1.1, camera=False)
+    report = ingest_batch(store, land(store, tmp_path / "logs"))
+    assert (report.drives, [q.name for q in report.quarantined]) == (1, ["a.mcap"])
+    assert ("were not found" if fault == "nothing" else "second reading") in report.quarantined[0].reason
+    assert len(store.list("tables/FRAMES/")) == 0
