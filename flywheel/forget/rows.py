@@ -15,6 +15,8 @@ from flywheel.tables import SCHEMAS, list_parts, read_part, read_table, to_parqu
 from flywheel.types import canonical_json
 
 REMOVED = "(removed)"
+# The frame a variation was made from: one of FRAMES, or a still of a video, which no other table names.
+PARENT = ("parent_sha256", "parent_ext")
 # Ids and hashes as they are written into texts.
 WORDS = re.compile(r"(?:drive|event|var|variation|sample)-[0-9a-f]{16,64}|\b[0-9a-f]{64}\b")
 # Texts in which one drive's rows may name another drive.
@@ -37,12 +39,15 @@ def part_keys(store: Store, drives: frozenset[str]) -> list[str]:
 
 def made_from(store: Store, drives: frozenset[str]) -> Made:
     """What descends from drives."""
-    variations = _of_drives(store, "VARIATIONS", drives, ["variation_id", "output_sha256", "output_ext"])
+    variations = _of_drives(store, "VARIATIONS", drives, ["variation_id", "output_sha256", "output_ext", *PARENT])
     frames = _of_drives(store, "FRAMES", drives, ["media_sha256", "ext"])
     events = _of_drives(store, "EVENTS", drives, ["event_id"])
     media = {media_key(row["media_sha256"], row["ext"]) for row in frames}
     drawn = [row for row in variations if row["output_sha256"]]
     media |= {media_key(row["output_sha256"], row["output_ext"]) for row in drawn} | {provenance_key(row["output_sha256"]) for row in drawn}
+    plans = (Plan.model_validate_json(store.get(key)) for key in store.list("plans/"))
+    shown = [request.model_dump(include={*PARENT}) for plan in plans for request in plan.requests if request.drive_id in drives]
+    media |= {media_key(row["parent_sha256"], row["parent_ext"]) for row in (*variations, *shown)}
     return Made(frozenset(row["variation_id"] for row in variations), frozenset(row["event_id"] for row in events), frozenset(media))
 
 

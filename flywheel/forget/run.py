@@ -17,7 +17,7 @@ from flywheel.ingest.gates_twins import Twins
 from flywheel.ingest.quarantine import reasons
 from flywheel.ingest.tombstones import Tombstones
 from flywheel.models import list_models, model_key, read_model
-from flywheel.publish.withdraw import DatasetLoss, dataset_names, losses, withdraw
+from flywheel.publish.withdraw import DatasetLoss, dataset_names, losses, pictures, withdraw
 from flywheel.store import DiskStore, Store
 from flywheel.types import Record, canonical_json
 
@@ -81,13 +81,14 @@ def plan_forget(store: Store, drives: frozenset[str], *, again: bool = False) ->
     landed = [] if again or not drives else landed_losses(store, drives, deep=deep)
     recordings = {*known, *(recording for loss in landed for recording in loss.recordings)}
     made = made_from(store, drives)
+    media = made.media | (pictures(store, drives) if drives else frozenset())
     data = losses(store, drives) if drives else []
     gone = {(loss.name, version) for loss in data for version in loss.withdrawn}
     models = [read_model(store, model_id) for model_id in list_models(store)]
     return ForgetPlan(
         drives=tuple(sorted(drives)), recordings=tuple(sorted(recordings, key=lambda r: (r.drive_id, r.part))), again=again,
         landed=tuple(landed), parts=tuple(part_keys(store, drives)), variations=tuple(sorted(made.variations)),
-        events=tuple(sorted(made.events)), media=tuple(sorted(made.media)), planned=planned(store, drives), datasets=tuple(data),
+        events=tuple(sorted(made.events)), media=tuple(sorted(media)), planned=planned(store, drives), datasets=tuple(data),
         models=tuple(m.model_id for m in models if (m.dataset_name, m.dataset_version) in gone),
     )  # fmt: skip
 

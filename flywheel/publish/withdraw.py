@@ -32,7 +32,7 @@ from flywheel.publish.collect import Collected
 from flywheel.publish.dataset import commit
 from flywheel.publish.recipe import Recipe
 from flywheel.publish.splits import check_splits
-from flywheel.store import Store
+from flywheel.store import Store, media_key
 from flywheel.types import Record, canonical_json, sha256_hex
 
 
@@ -82,6 +82,14 @@ def survey(store: Store, name: str, drives: frozenset[str]) -> Survey:
     dirty = {number for number, paths in holds.items() if paths & files}
     named = [m for m in manifests if m.lance_version in dirty or drives & {source.drive_id for source in m.sources}]
     return Survey(files, dirty, named)
+
+
+def pictures(store: Store, drives: frozenset[str]) -> set[str]:
+    """Media keys of every picture of the drives in any published version: stills of videos are named nowhere else."""
+    manifests = [read_manifest(store, f"{name}@{version}") for name in dataset_names(store) for version in versions(store, name)]
+    holding = [m for m in manifests if drives & {source.drive_id for source in m.sources}]
+    rows = [row for manifest in holding for row in _rows(store, manifest) if row["drive_id"] in drives]
+    return {media_key(row["media_sha256"], row["ext"]) for row in rows}
 
 
 def _at(store: Store, name: str, version: int | None = None) -> Any:

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import pickle
+import random
 import select
 import shutil
 import subprocess
@@ -49,9 +50,10 @@ class Result(NamedTuple):
 
 
 def cases(inputs: int, *, seed: int, logs: Sequence[str] | None = None, mutations: Sequence[str] | None = None) -> list[Case]:
-    """As many cases, every mutation that applies to every seed in turn, so that any number of them is spread evenly."""
+    """As many cases: each mutation of each seed once, in an order drawn by the seed, then each once more, so that any number is spread."""
     chosen = [(log, files) for log, files in seeds().items() if logs is None or log in logs]
     pairs = [(log, m.name) for m in MUTATIONS for log, files in chosen if m.applies(files) and (mutations is None or m.name in mutations)]
+    random.Random(seed).shuffle(pairs)
     endless = ((log, name, number) for number in itertools.count() for log, name in pairs)
     return [Case(log, name, number, seed) for log, name, number in itertools.islice(endless, inputs if pairs else 0)]
 

@@ -25,7 +25,7 @@ from flywheel.ingest.seal import take_inbox
 from flywheel.models import MODEL, TrainedModel, model_key
 from flywheel.publish.dataset import publish, verify
 from flywheel.publish.recipe import Recipe
-from flywheel.store import DiskStore, media_key
+from flywheel.store import DiskStore, media_key, put_media
 from flywheel.tables import SCHEMAS, read_table, rows_table, write_table
 from flywheel.types import Condition, canonical_json
 from tests.ingest.make_mcap import METADATA, make_mcap
@@ -141,6 +141,17 @@ def test_nothing_that_leads_to_the_drive_is_left(
     assert done.exit_code == 0, done.output
     after = everything(store)
     assert [(lead, what) for lead, what in leads.items() if lead in after] == []
+
+
+def test_a_still_of_a_video_goes_too(root: tuple[DiskStore, list[str]], drawn: ModuleType) -> None:
+    """A planned variation's parent may be a picture decoded from a video: only the plan names it."""
+    store, drives = root
+    still = put_media(store, b"a decoded picture", "png")
+    plan = Plan.model_validate_json(store.get(plan_key(drawn.BATCH, 1)))
+    more = request(drives[3], plan.requests[3].event_id, still).model_copy(update={"parent_ext": "png"})
+    store.put(plan_key(drawn.BATCH, 2), canonical_json(plan.model_copy(update={"number": 2, "requests": (more,)}).model_dump(mode="json")))
+    forget(store, plan_forget(store, frozenset({drives[3]})))
+    assert not store.exists(media_key(still, "png"))
 
 
 def test_all_else_stays_as_it_was(root: tuple[DiskStore, list[str]]) -> None:
