@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from flywheel.cli import app
 from flywheel.datasets import dataset_key, manifest_key, open_dataset, read_images, read_manifest, read_rows, versions, withdrawn
 from flywheel.errors import BadData
-from flywheel.forget.run import copies, drives_of, finish_pending, forget, pending, plan_forget
+from flywheel.forget.run import copies, drives_of, finish_pending, forget, forget_review, pending, plan_forget
 from flywheel.generate.plan import Plan, plan_key
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.generate.request import request_for
@@ -383,6 +383,17 @@ def test_a_copy_under_other_bytes_is_told_and_stays(tmp_path: Path) -> None:
     ingest_batch(store, land(store, tmp_path / "logs"))
     one, two = sorted(drives_of(store, vehicle="veh-1"))
     assert copies(store, frozenset({one})) == [two]
+
+
+def test_pictures_that_review_had_copied_go_too(root: tuple[DiskStore, list[str]], tmp_path: Path) -> None:
+    store, drives = root
+    plan, state = plan_forget(store, frozenset({drives[3]})), tmp_path / "state"
+    for key in store.list("media/"):
+        DiskStore(state / "media").put(key, store.get(key))
+    forget(store, plan)
+    assert forget_review(store, plan, state=state) == "none"
+    assert not set(plan.media) & set(DiskStore(state / "media").list())
+    assert DiskStore(state / "media").list() == store.list("media/")
 
 
 def test_one_of_drive_and_vehicle_must_be_said(tmp_path: Path) -> None:
