@@ -23,6 +23,18 @@ CHROMIUM = "/usr/bin/chromium"
 FLYWHEEL = str(Path(sys.executable).parent / "flywheel")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share a costly fixture share a worker, and a file's service tests do too."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        group = "spun" if "spun" in names else "weed" if "weed_port" in names else None
+        if group is None and item.get_closest_marker("service"):
+            group = item.path.name
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
