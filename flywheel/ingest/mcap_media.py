@@ -20,7 +20,7 @@ def media(log: Log) -> Iterator[Blob]:
     videos: dict[str, Video] = {}
     ros: dict[int, RosStreams] = {}
     with log.stream() as stream:
-        for block in ahead(read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures), depth=BLOCKS_AHEAD):
+        for block in ahead(read_mcap(stream, size=log.file("").bytes, wanted=_has_pictures, checked=True), depth=BLOCKS_AHEAD):
             for batch in block.batches if isinstance(block, Block) else ():
                 if is_ros(batch.channel):
                     yield from ros_blobs(ros.setdefault(batch.channel.id, streams_of([batch.channel], {})), batch)

@@ -60,12 +60,15 @@ class MetadataRecord(NamedTuple):
 Wanted = Callable[[Channel], bool]
 
 
-def read_mcap(stream: IO[bytes], *, size: int, wanted: Wanted = lambda _: True) -> Generator[Block | MetadataRecord, None, None]:
+def read_mcap(
+    stream: IO[bytes], *, size: int, wanted: Wanted = lambda _: True, checked: bool = False
+) -> Generator[Block | MetadataRecord, None, None]:
     """Blocks of messages (of the wanted channels) and metadata in file order, then the rest of the stream is read to its end.
 
-    size: of the file in bytes. BadData if the file is cut off, damaged or a decompression bomb.
+    size: of the file in bytes; checked: whether the chunks' checksums were found right before.
+    BadData if the file is cut off, damaged or a decompression bomb.
     """
-    reader = Reader(stream, size=size, wanted=wanted)
+    reader = Reader(stream, size=size, wanted=wanted, checked=checked)
     try:
         yield from reader.pieces()
     except damage_errors() as err:
@@ -94,6 +97,7 @@ class Reader:
     stream: IO[bytes]
     size: int
     wanted: Wanted
+    checked: bool = False
     at: int = 0
     crc: int = 0
     schemas: dict[int, tuple[str, str, bytes]] = field(default_factory=lambda: {0: ("", "", b"")})
@@ -126,7 +130,7 @@ class Reader:
         from mcap import records
 
         if opcode == CHUNK:
-            yield Block(self.split(unpacked(parsed(records.Chunk, self._content(opcode, length)))), is_chunk=True)
+            yield Block(self.split(unpacked(parsed(records.Chunk, self._content(opcode, length)), checked=self.checked)), is_chunk=True)
         elif opcode == METADATA:
             found = parsed(records.Metadata, self._content(opcode, length))
             yield MetadataRecord(found.name, dict(found.metadata))
@@ -211,15 +215,15 @@ def parsed(kind: Any, content: bytes) -> Any:
     return kind.read(ReadDataStream(io.BytesIO(content)))
 
 
-def unpacked(chunk: Any) -> bytes:
-    """The plain content of a chunk, never more than it declares nor above the cap; checked against its checksum."""
+def unpacked(chunk: Any, *, checked: bool = False) -> bytes:
+    """The plain content of a chunk, never more than it declares nor above the cap; checked against its checksum unless it was before."""
     size = chunk.uncompressed_size
     if size > MAX_CHUNK_BYTES:
         raise BadData(f"an MCAP chunk declares {size} bytes; at most {MAX_CHUNK_BYTES} are allowed")
     data = _decompress(chunk.compression, chunk.data, size + 1) if chunk.compression else bytes(chunk.data)
     if len(data) != size:
         raise BadData(f"an MCAP chunk declares {size} bytes but holds {'more' if len(data) > size else len(data)}")
-    if chunk.uncompressed_crc not in (0, zlib.crc32(data)):
+    if not checked and chunk.uncompressed_crc not in (0, zlib.crc32(data)):
         raise BadData("damaged or cut off MCAP: a chunk's checksum does not match its content")
     return data
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -68,25 +69,28 @@ class Pairs:
     def text(self, key: str) -> pa.Array:
         """(M,) values of a key; null for an entity without it, the last one for an entity that has it twice."""
         head = b"\n" + bytes([len(key)]) + key.encode() + b"\x12"
-        at = self._places(head.decode())
         try:
-            return pc.binary_replace_slice(self.flat.take(pa.array(at, mask=at < 0)), 0, len(head) + 1, b"").cast(pa.string())
+            return pc.binary_replace_slice(self._beginning(head), 0, len(head) + 1, b"").cast(pa.string())
         except pa.ArrowInvalid as err:
             raise BadData(f"{self.entities.topic}: metadata {key} of an entity is not UTF-8: {err}") from err
 
-    def _places(self, head: str) -> NDArray[np.int64]:
-        """(M,) where each entity's pair with this beginning lies, -1 for none."""
-        entities = len(self.entities.times)
-        each = len(self.flat) // max(entities, 1)
-        if each and np.array_equal(self.owner, np.repeat(np.arange(entities), each)):
-            for first in range(each):  # mostly all entities say the same things in the same order
-                there = np.arange(entities) * each + first
-                if all(pc.all(pc.starts_with(self.flat.take(some), head)).as_py() for some in (there[:1], there)):
+    @cached_property
+    def _each(self) -> int:
+        """How many pairs every entity has; 0 if they do not all have as many."""
+        each = len(self.flat) // max(len(self.entities.times), 1)
+        return each if each and np.array_equal(self.owner, np.repeat(np.arange(len(self.entities.times)), each)) else 0
+
+    def _beginning(self, head: bytes) -> pa.Array:
+        """(M,) each entity's pair with this beginning, null for none."""
+        for first in range(self._each):  # mostly all entities say the same things in the same order
+            if self.flat[first].as_py().startswith(head):
+                there = self.flat.take(pa.array(np.arange(first, len(self.flat), self._each)))
+                if pc.all(pc.starts_with(there, head.decode())).as_py():
                     return there
-        at = np.full(entities, -1, np.int64)
-        mine = np.flatnonzero(pc.starts_with(self.flat, head).to_numpy(zero_copy_only=False))
+        at = np.full(len(self.entities.times), -1, np.int64)
+        mine = np.flatnonzero(pc.starts_with(self.flat, head.decode()).to_numpy(zero_copy_only=False))
         at[self.owner[mine]] = mine
-        return at
+        return self.flat.take(pa.array(at, mask=at < 0))
 
     def numbers(self, key: str) -> pa.Array:
         """(M,) values of a key as floats, null where an entity lacks it; BadData for text that is no number."""
@@ -94,13 +98,13 @@ class Pairs:
         try:
             return text.cast(pa.float64())
         except pa.ArrowInvalid:
-            return self._each(key, text, float, pa.float64())
+            return self._word_by_word(key, text, float, pa.float64())
 
     def flags(self, key: str) -> pa.Array:
         """(M,) values of a key as booleans, null where an entity lacks it; BadData for text other than true and false."""
-        return self._each(key, self.text(key).dictionary_encode(), {"true": True, "false": False}.__getitem__, pa.bool_())
+        return self._word_by_word(key, self.text(key).dictionary_encode(), {"true": True, "false": False}.__getitem__, pa.bool_())
 
-    def _each(self, key: str, text: pa.Array, read: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
+    def _word_by_word(self, key: str, text: pa.Array, read: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
         words = text.dictionary if isinstance(text, pa.DictionaryArray) else text
         found = []
         for word in words.to_pylist():
