@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import IO, Annotated, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import field_validator
+from pydantic import AfterValidator, field_validator
 
 from flywheel.errors import BadData
 from flywheel.ingest.landed import LandedFile, LandedLog, content_sha256
@@ -25,6 +25,15 @@ Severity = Literal["error", "warning"]
 MAX_OBJECT_BYTES = 1 << 30
 HEAD_BYTES = 1 << 12
 WORD = re.compile(r"[^|\x00-\x1f]{1,120}")
+
+
+def _word(value: str) -> str:
+    if not WORD.fullmatch(value) or value.strip() != value:
+        raise ValueError(f"{value[:200]!r} must be 1 to 120 printable characters without '|'")
+    return value
+
+
+Word = Annotated[str, AfterValidator(_word)]
 
 
 class Finding(Record):
@@ -42,21 +51,14 @@ class DriveFacts(Record):
     derived lists the columns that the log did not hold and a reader worked out.
     """
 
-    vehicle_id: str
-    place: str
+    vehicle_id: Word
+    place: Word
     day: str
-    clock: str
+    clock: Word
     licence: str | None = None
     clock_error_ns: int | None = None
     derived: tuple[str, ...] = ()
     has_map: bool = False
-
-    @field_validator("vehicle_id", "place", "clock")
-    @classmethod
-    def _word(cls, value: str) -> str:
-        if not WORD.fullmatch(value) or value.strip() != value:
-            raise ValueError(f"{value!r} must be 1 to 120 printable characters without '|'")
-        return value
 
     @field_validator("day")
     @classmethod

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Log
+from flywheel.ingest.drive import Log, Word
 from flywheel.tables import SCHEMAS
 from flywheel.types import Record
 
@@ -95,10 +95,10 @@ class Rows(Record):
 
 
 class _Mapping(Record):
-    vehicle_id: str
-    place: str
+    vehicle_id: Word
+    place: Word
     licence: str | None = None
-    clock: str | None = None
+    clock: Word | None = None
     clock_error_ns: int | None = Field(None, ge=0)
 
     def sources(self) -> dict[str, Value]:

@@ -46,8 +46,8 @@ def texts(where: str, table: pa.Table, name: str) -> list[str]:
 
 
 def _cast(where: str, table: pa.Table, name: str, kind: pa.DataType) -> NDArray[Any]:
-    if name not in table.column_names:
-        raise BadData(f"{where}: no column {name}")
+    if table.column_names.count(name) != 1:
+        raise BadData(f"{where}: {table.column_names.count(name) or 'no'} column {name}, expected one")
     column = table[name]
     if column.null_count:
         raise BadData(f"{where}: {column.null_count} values of {name} are missing")

@@ -200,7 +200,8 @@ def _is_database(log: Log, path: str) -> bool:
         return head.startswith(SQLITE)
     zstd = require("zstandard", extra="ingest")
     with contextlib.suppress(zstd.ZstdError):
-        return bool(zstd.ZstdDecompressor(max_window_size=1 << 27).decompressobj().decompress(head)[: len(SQLITE)] == SQLITE)
+        with zstd.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head) as plain:
+            return bool(plain.read(len(SQLITE)) == SQLITE)
     return False
 
 
