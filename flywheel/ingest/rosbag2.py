@@ -199,9 +199,8 @@ def _is_database(log: Log, path: str) -> bool:
     if not head.startswith(ZSTD):
         return head.startswith(SQLITE)
     zstd = require("zstandard", extra="ingest")
-    with contextlib.suppress(zstd.ZstdError):
-        with zstd.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head) as plain:
-            return bool(plain.read(len(SQLITE)) == SQLITE)
+    with contextlib.suppress(zstd.ZstdError), zstd.ZstdDecompressor(max_window_size=1 << 27).stream_reader(head) as plain:
+        return bool(plain.read(len(SQLITE)) == SQLITE)
     return False
 
 
