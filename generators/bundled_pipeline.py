@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from generators.condition_model import PLANES, pack, predict_clean, unpack
 
 
-class ConditionPipeline(DiffusionPipeline):
+class ConditionPipeline(DiffusionPipeline):  # type: ignore[misc]
     """Redraws frames under another lighting and weather by a few DDIM steps in pixel space, conditioned on the source frame."""
 
     # Given by the untyped base class; named here for the type checker.
@@ -22,7 +22,7 @@ class ConditionPipeline(DiffusionPipeline):
     register_to_config: Any
 
     def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler, steps: int = 4, width_px: int = 320, height_px: int = 180) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.register_modules(unet=unet, scheduler=scheduler)
         self.register_to_config(steps=steps, width_px=width_px, height_px=height_px)
 

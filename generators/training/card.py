@@ -19,7 +19,7 @@ def new_scheduler() -> Any:
     """The `DDIMScheduler` the net is trained and used with."""
     from diffusers import DDIMScheduler
 
-    return DDIMScheduler(**scheduler_config())  # type: ignore[no-untyped-call]
+    return DDIMScheduler(**scheduler_config())
 
 
 def save_checkpoint(net: Any, out: Path) -> None:

@@ -21,9 +21,9 @@ def new_net(settings: Settings, *, device: str) -> Any:
     from diffusers import UNet2DModel
 
     if settings.init:
-        net: Any = UNet2DModel.from_pretrained(settings.init, subfolder="unet", use_safetensors=True)  # type: ignore[no-untyped-call]
+        net: Any = UNet2DModel.from_pretrained(settings.init, subfolder="unet", use_safetensors=True)
     else:
-        net = UNet2DModel(**unet_config(channels=settings.channels, layers=settings.layers))  # type: ignore[no-untyped-call]
+        net = UNet2DModel(**unet_config(channels=settings.channels, layers=settings.layers))
         torch.nn.init.zeros_(net.conv_out.weight)
         torch.nn.init.zeros_(net.conv_out.bias)
     return net.to(device, memory_format=torch.channels_last)
