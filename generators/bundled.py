@@ -71,9 +71,7 @@ def _load(folder: Path, device: str | None) -> Any:
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     logging.disable_progress_bar()
     try:
-        pipeline: Any = ConditionPipeline.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True
-        )
+        pipeline: Any = ConditionPipeline.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
     except (OSError, ValueError, KeyError) as err:
         raise BadData(f"{folder} does not hold the bundled model; train it again with python -m generators.train_bundled: {err}") from err
     finally:
