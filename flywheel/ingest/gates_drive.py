@@ -1,6 +1,7 @@
 """All gates that read a drive's written parts again, and the fingerprint that comes from the same pass."""
 
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,23 +28,40 @@ class Judged(NamedTuple):
 
 def judge_parts(files: Mapping[str, Path], *, derived: Collection[str] = ()) -> Judged:
     """Every gate over the parts SIGNALS, TRACKS and FRAMES, as far as they are there; `derived` columns were not recorded."""
-    signals = files.get("SIGNALS")
+    with ThreadPoolExecutor(2) as pool:  # most of the work is Arrow's and numpy's, which let other threads run
+        of_tracks = pool.submit(_judge_tracks, files)
+        of_frames = pool.submit(_judge_frames, files)
+        defects, agreed, driven = _judge_signals(files, derived)
+        defects += of_tracks.result()
+        frozen, seen = of_frames.result()
+    findings = [*folded([*defects, *frozen]), *sync_findings(agreed)]
+    return Judged(findings, independent(agreed, derived), gates_twins.fingerprint(driven, seen))
+
+
+def _judge_signals(files: Mapping[str, Path], derived: Collection[str]) -> tuple[list[Defect], list[Agreement], list[str]]:
     defects: list[Defect] = []
     together: list[Agreement] = []
     driven: list[str] = []
-    seen: list[str] = []
-    for window in _windows(signals, [name for name in SCHEMAS["SIGNALS"].names if name != "drive_id"]):
+    for window in _windows(files.get("SIGNALS"), [name for name in SCHEMAS["SIGNALS"].names if name != "drive_id"]):
         defects += motion_gate(window, derived=derived)
         together += agreements(window.table)
         driven = gates_twins.smallest([*driven, *gates_twins.pieces(window.table)])
-    for window in _windows(files.get("TRACKS"), gates_tracks.COLUMNS):
-        defects += gates_tracks.tracks_gate(window, _ego(signals, window, ["t_ns", "x_m", "y_m", "heading_rad"]))
+    return defects, combined(together), driven
+
+
+def _judge_tracks(files: Mapping[str, Path]) -> list[Defect]:
+    columns = ["t_ns", "x_m", "y_m", "heading_rad"]
+    seen = _windows(files.get("TRACKS"), gates_tracks.COLUMNS)
+    return [defect for window in seen for defect in gates_tracks.tracks_gate(window, _ego(files.get("SIGNALS"), window, columns))]
+
+
+def _judge_frames(files: Mapping[str, Path]) -> tuple[list[Defect], list[str]]:
+    defects: list[Defect] = []
+    seen: list[str] = []
     for window in _windows(files.get("FRAMES"), gates_frames.COLUMNS):
-        defects += gates_frames.frozen_gate(window, _speeds(_ego(signals, window, ["t_ns", "speed_mps"])))
+        defects += gates_frames.frozen_gate(window, _speeds(_ego(files.get("SIGNALS"), window, ["t_ns", "speed_mps"])))
         seen = gates_twins.smallest([*seen, *gates_twins.picture_digests(window.table)])
-    agreed = combined(together)
-    findings = [*folded(defects), *sync_findings(agreed)]
-    return Judged(findings, independent(agreed, derived), gates_twins.fingerprint(driven, seen))
+    return defects, seen
 
 
 def _windows(file: Path | None, columns: list[str]) -> Iterator[Window]:

@@ -80,7 +80,7 @@ class Spool:
 
     def _write(self, name: str, rows: pa.Table) -> None:
         if len(rows):
-            table = conform(name, rows.add_column(0, "drive_id", pa.array([self.drive_id] * len(rows), pa.string())))
+            table = conform(name, rows.add_column(0, "drive_id", pa.repeat(self.drive_id, len(rows))))
             self.tally.see(name, table)
             self._part(name).add(table)
 
