@@ -38,7 +38,7 @@ check: setup
 
 test: check
 	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "not service and not browser"
-	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup -m "service or browser"
+	$(PY) -m pytest -n $(TEST_WORKERS) --dist loadgroup --durations=12 -m "service or browser"
 
 dev: setup
 	mkdir -p $(DAGSTER_HOME)

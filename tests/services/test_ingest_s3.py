@@ -74,8 +74,7 @@ def test_a_refusal_is_one_clear_line_and_nothing_is_written(s3_root: str, logs: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("away_s", [0.0, 15.0])
-def test_a_server_killed_in_the_middle_and_started_again_changes_nothing(logs: Path, tmp_path: Path, away_s: float) -> None:
+def test_a_server_killed_in_the_middle_and_started_again_changes_nothing(logs: Path, tmp_path: Path) -> None:
     calm = DiskStore(tmp_path / "calm")
     ingest_batch(calm, land(calm, logs))
     with seaweed(tmp_path) as server:
@@ -89,7 +88,7 @@ def test_a_server_killed_in_the_middle_and_started_again_changes_nothing(logs: P
                 assert process.poll() is None
                 time.sleep(0.05)
             server.kill()
-            time.sleep(away_s)
+            time.sleep(5)
             server.start()
             _, said = process.communicate(timeout=180)
             assert process.returncode == 0, said.decode()
@@ -97,9 +96,9 @@ def test_a_server_killed_in_the_middle_and_started_again_changes_nothing(logs: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inbox", [False, True])
-def test_kills_at_random_moments_end_equal_to_an_undisturbed_run(tmp_path: Path, inbox: bool) -> None:
-    with places(tmp_path, s3=False, inbox=inbox) as place:
+def test_kills_at_random_moments_end_equal_to_an_undisturbed_run(tmp_path: Path) -> None:
+    """A small share of `python -m benchmarks.ingest_kills`: the logs lie in the inbox of a disk."""
+    with places(tmp_path, s3=False, inbox=True) as place:
         found = run(place, drives=8, kills=3, seed=7)
     assert [kill.equal for kill in found] == [True] * 3
     assert any(not kill.ended for kill in found)
