@@ -17,7 +17,7 @@ from tests.adversarial.run import GOOD, Case, Worker, cases, run
 from tests.adversarial.seeds import seeds, unseeded
 from tests.adversarial.worker import Sandbox, judged
 
-INPUTS = 240
+INPUTS = 150
 
 
 def test_every_format_has_a_valid_log_to_spoil() -> None:

@@ -85,7 +85,7 @@ PARSERS: dict[str, tuple[str, Callable[[bytes], object]]] = {
 
 
 @pytest.mark.parametrize("name", sorted(PARSERS))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     keep=st.floats(0, 1), near_start=st.booleans(), any_bytes=st.binary(max_size=200),
