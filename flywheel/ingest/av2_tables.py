@@ -65,6 +65,9 @@ def _columns(path: str, data: bytes, wanted: Mapping[str, Kind], *, read: Any) -
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
         raise BadData(f"{path}: no columns {missing}")
+    twice = [name for name in wanted if table.column_names.count(name) > 1]
+    if twice:
+        raise BadData(f"{path}: columns {twice} appear more than once")
     if len(table) > MAX_ROWS:
         raise BadData(f"{path}: {len(table)} rows, more than the {MAX_ROWS} read here")
     return {name: _column(path, name, table[name], kind) for name, kind in wanted.items()}
