@@ -15,7 +15,7 @@ from flywheel.errors import BadData
 from flywheel.ingest.av2_map import load_road, map_path
 from flywheel.ingest.av2_sensor import LICENCE
 from flywheel.ingest.av2_tables import Columns, numbers, parquet_columns, stacked
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Item, Log, Rows, warning
 from flywheel.ingest.ego_path import MOTION, EgoPath
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import Boxes, clock_of, on_ground, seen_from, typical_sizes
@@ -54,7 +54,7 @@ def read(log: Log) -> Iterator[Item]:
     )  # fmt: skip
     tracks = len(np.unique(said["track_id"]))
     text = f"{path} holds {tracks} tracks in {len(own)} rows; one is the ego ({int(own.sum())} rows), which is in SIGNALS, not in TRACKS"
-    yield from (*clock.findings, Finding(severity="warning", gate="tracks", message=text))
+    yield from (*clock.findings, warning("tracks", text))
     signals = ego.signals(velocity=velocity)
     yield Rows("SIGNALS", signals_table([Stream(times=ego.times, columns=signals)]))
     yield Beats("ego", ego.times)

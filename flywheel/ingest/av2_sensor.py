@@ -16,7 +16,7 @@ from flywheel.errors import BadData
 from flywheel.ingest import av2_cameras as cameras
 from flywheel.ingest.av2_map import city_of, load_road, map_path
 from flywheel.ingest.av2_tables import PLACE, QUATERNION, feather_columns, numbers, stacked, unit_quaternions
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.ego_path import MOTION, EgoPath, velocities, yaw_of
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import Boxes, clock_of
@@ -102,7 +102,7 @@ def load_boxes(log: Log, ego: EgoPath, *, shift_ns: int) -> tuple[Boxes | None, 
     """Every cuboid but the ego's, the instants they belong to, and what there is to say about them."""
     path = next((name for name in ANNOTATIONS if name in log.paths), None)
     if path is None:
-        return None, np.empty(0, np.int64), (Finding(severity="warning", gate="tracks", message="no annotations: this log has no tracks"),)
+        return None, np.empty(0, np.int64), (warning("tracks", "no annotations: this log has no tracks"),)
     said = feather_columns(
         log, path, {"timestamp_ns": "time", "track_uuid": "text", "category": "text", **numbers(*SIZE, *QUATERNION, *PLACE)}
     )
@@ -111,7 +111,7 @@ def load_boxes(log: Log, ego: EgoPath, *, shift_ns: int) -> tuple[Boxes | None, 
     of_ego = said["category"] == EGO
     tracks, own = len(np.unique(said["track_uuid"])), int(of_ego.sum())
     text = f"{path} holds {tracks} tracks; one of them is the ego itself ({own} cuboids), which is left out of TRACKS"
-    findings = (Finding(severity="warning", gate="tracks", message=text),) if own else ()
+    findings = (warning("tracks", text),) if own else ()
     turns = unit_quaternions(path, said)
     kept = {name: column[~of_ego] for name, column in said.items()}
     instants, at = np.unique(kept["timestamp_ns"] + shift_ns, return_inverse=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -11,8 +10,9 @@ from flywheel.ingest import mapping as maps
 from flywheel.ingest.can_decode import Decoder, load_decoder
 from flywheel.ingest.can_frames import Frame, Kind, frames, kind_of, zero_s
 from flywheel.ingest.can_signals import Samples, Windows
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS
+from flywheel.ingest.whereabouts import day_of
 
 HEAD_BYTES = 4096
 MAX_ADDRESSES = 4096
@@ -94,7 +94,7 @@ class Clock:
 
     def facts(self, t0_ns: int, *, derived: tuple[str, ...]) -> DriveFacts:
         """What is known about the drive."""
-        day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t0_ns // 1000)).date().isoformat()
+        day = day_of(t0_ns)
         said = self.said
         error = {"relative": None, "local": ZONE_NS}.get(self.name, said.clock_error_ns if said else None)
         name = said.clock if said and said.clock and self.name == "utc" else self.name
@@ -105,9 +105,9 @@ class Clock:
     def findings(self) -> Iterator[Finding]:
         """A warning where the times are not UTC."""
         if self.name == "relative":
-            yield _warn("clock", "the log has no wall clock: t_ns counts from 2000-01-01T00:00:00Z")
+            yield warning("clock", "the log has no wall clock: t_ns counts from 2000-01-01T00:00:00Z")
         if self.name == "local":
-            yield _warn("clock", "the log's date has no zone and was taken as UTC; say utc_offset_h in mapping.toml")
+            yield warning("clock", "the log's date has no zone and was taken as UTC; say utc_offset_h in mapping.toml")
 
 
 @dataclass
@@ -140,13 +140,9 @@ def decode_findings(decoder: Decoder, windows: Windows) -> Iterator[Finding]:
     """Warnings: frames that did not fit their message, samples of one time, mapped messages that never came."""
     if decoder.failed:
         text = ", ".join(f"{name} ({count})" for name, count in sorted(decoder.failed.items()))
-        yield _warn("decode", f"frames that do not fit the database were left out: {text[:400]}")
+        yield warning("decode", f"frames that do not fit the database were left out: {text[:400]}")
     if windows.repeats:
-        yield _warn("repeats", f"{windows.repeats} samples repeat the time of the one before them and were left out")
+        yield warning("repeats", f"{windows.repeats} samples repeat the time of the one before them and were left out")
     silent = [name for name, samples in sorted(windows.samples.items()) if not samples.times]
     if silent:
-        yield _warn("silent", f"mapped messages that never came: {', '.join(silent)[:400]}")
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
+        yield warning("silent", f"mapped messages that never came: {', '.join(silent)[:400]}")

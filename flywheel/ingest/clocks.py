@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.ingest.drive import Beats, Finding
+from flywheel.ingest.drive import Beats, Finding, warning
 from flywheel.ingest.gates_sync import Agreement
 
 Times = NDArray[np.int64]
@@ -207,14 +207,10 @@ def clock_of(rows: list[dict[str, Any]], together: Iterable[Agreement] = ()) -> 
     return Clock(None if offset_ms is None else round(offset_ms * 1e6), round(max(worst_ms) * 1e6) if worst_ms else None)
 
 
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
-
-
 def _gaps(rows: list[dict[str, Any]]) -> list[Finding]:
     """Sensors that fell silent for longer than LONG_GAP_S and than their own rhythm explains."""
     return [
-        _warn("sensor_gaps", f"{r['sensor']}: {r['gaps']} gaps, the longest {r['longest_gap_s']:.2f} s at {r['gaps_t_ns'][at]} ns")
+        warning("sensor_gaps", f"{r['sensor']}: {r['gaps']} gaps, the longest {r['longest_gap_s']:.2f} s at {r['gaps_t_ns'][at]} ns")
         for r in rows
         if r["gaps"] and r["longest_gap_s"] > LONG_GAP_S and r["samples"] > MAX_GAPS
         for at in [int(np.argmax(r["gaps_s"]))]
@@ -223,9 +219,9 @@ def _gaps(rows: list[dict[str, Any]]) -> list[Finding]:
 
 def _reversals(beats: dict[str, Beat]) -> list[Finding]:
     """Sensors whose times, or whose own stamps, go back."""
-    recorded = [_warn("sensor_order", f"{name}: time goes back {b.reversals} times") for name, b in sorted(beats.items()) if b.reversals]
+    recorded = [warning("sensor_order", f"{name}: time goes back {b.reversals} times") for name, b in sorted(beats.items()) if b.reversals]
     return recorded + [
-        _warn("sensor_order", f"{name}: its own stamps go back {b.stamp_reversals} times in {b.samples} samples")
+        warning("sensor_order", f"{name}: its own stamps go back {b.stamp_reversals} times in {b.samples} samples")
         for name, b in sorted(beats.items())
         if b.stamp_reversals
     ]
@@ -236,7 +232,7 @@ def _apart(rows: list[dict[str, Any]], ego: Span | None) -> list[Finding]:
     if ego is None:
         return []
     return [
-        _warn("overlap", f"{r['sensor']} spoke from {r['t0_ns']} to {r['t1_ns']} ns, outside the ego signals ({ego[0]} to {ego[1]} ns)")
+        warning("overlap", f"{r['sensor']} spoke from {r['t0_ns']} to {r['t1_ns']} ns, outside the ego signals ({ego[0]} to {ego[1]} ns)")
         for r in rows
         if r["samples"] > 1 and (r["t1_ns"] < ego[0] or r["t0_ns"] > ego[1])
     ]
@@ -249,7 +245,7 @@ def _stepping(beats: dict[str, Beat]) -> list[Finding]:
         offsets = beat.offsets.kept / 1e6
         moved = float(np.subtract(*np.percentile(offsets, [98, 2]))) if len(offsets) else 0.0
         if moved > STEP_MS:
-            found.append(_warn("sensor_clock", f"{name}: its own clock moves by {moved:.0f} ms against the drive's within the drive"))
+            found.append(warning("sensor_clock", f"{name}: its own clock moves by {moved:.0f} ms against the drive's within the drive"))
     return found
 
 

@@ -8,7 +8,6 @@ gravity stays in imu_az_mps2. Each segment is checked for it: `imu_findings`.
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +19,11 @@ from flywheel.ingest import comma2k19_video as video
 from flywheel.ingest.comma2k19_arrays import Channel, boot_seconds, load_channel, numbers, rising
 from flywheel.ingest.comma2k19_clock import LIVE, Clock, load_clock, utc_ns
 from flywheel.ingest.comma2k19_pose import Poses, load_poses
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.mapping import CanMapping
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.ingest.whereabouts import day_of, tenth_of_a_degree
 
 Array = NDArray[np.float64]
 
@@ -129,8 +129,8 @@ def facts(log: Log, channels: dict[str, Channel], clock: Clock, streams: list[St
     """Vehicle from the route's name (its dongle), place from the GNSS, or both from a mapping beside it; day from the clock."""
     route = ROUTE.search(log.name)
     fixes = next((fix.values for fix in _receivers(channels).values()), None)
-    place = "unknown" if fixes is None else f"lat{np.median(fixes[:, 0]):.1f}_lon{np.median(fixes[:, 1]):.1f}"
-    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(streams[0].times[0]) // 1000)).date().isoformat()
+    place = "unknown" if fixes is None else tenth_of_a_degree(np.median(fixes[:, 0]), np.median(fixes[:, 1]))
+    day = day_of(int(streams[0].times[0]))
     held = {name for stream in streams for name in stream.columns}
     derived = [name for name in ("ax_mps2", "ay_mps2", "yaw_rate_radps", "x_m", "y_m", "heading_rad") if name in held]
     tracked = ["TRACKS.vx_mps", "TRACKS.vy_mps"] if "CAN/radar" in channels and "CAN/speed" in channels else []
@@ -159,7 +159,7 @@ def _axis(what: str, channel: Channel, axis: int, truth: tuple[Array, Array], *,
     agreement = float(np.mean((seen - seen.mean()) * (moved - moved.mean()))) / spread if spread else 0.0
     if agreement < MIN_CORRELATION:
         text = f"the {what} follows the car's motion with a correlation of {agreement:.2f}: the phone is not mounted as comma2k19 says"
-        yield Finding(severity="warning", gate="imu", message=text)
+        yield warning("imu", text)
 
 
 def _tracks(channels: dict[str, Channel], clock: Clock, poses: Poses | None) -> Iterator[Rows]:

@@ -10,7 +10,7 @@ from flywheel.ingest.can_decode import Decoder, load_decoder
 from flywheel.ingest.can_frames import Frame
 from flywheel.ingest.comma2k19_arrays import boot_seconds, load_array, numbers
 from flywheel.ingest.comma2k19_clock import Clock
-from flywheel.ingest.drive import Finding, Log
+from flywheel.ingest.drive import Finding, Log, warning
 from flywheel.ingest.mapping import CanMapping, sidecar
 from flywheel.ingest.signals import Stream
 
@@ -43,7 +43,7 @@ def decode(log: Log, clock: Clock) -> Decoded:
             samples[found[0]][1].append(found[1])
     streams = [_stream(name, *held, decoder=decoder, clock=clock) for name, held in samples.items() if held[0]]
     failed = ", ".join(f"{name} ({count})" for name, count in sorted(decoder.failed.items()))
-    findings = (Finding(severity="warning", gate="decode", message=f"frames that do not fit the database were left out: {failed}"),)
+    findings = (warning("decode", f"frames that do not fit the database were left out: {failed}"),)
     return Decoded(mapping, tuple(streams), findings if failed else ())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.ingest.comma2k19_arrays import Channel, boot_seconds, numbers
-from flywheel.ingest.drive import Finding, Log
+from flywheel.ingest.drive import Finding, Log, warning
 from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS
 
 Array = NDArray[np.float64]
@@ -78,7 +78,7 @@ def choose(live: dict[str, tuple[int, int]], solved: int | None) -> Clock:
     """The clock of the evidence: receivers' (offset, spread) and the solution's offset."""
     if not live and solved is None:
         text = "no GNSS time: t_ns counts boot time from 2000-01-01T00:00:00Z"
-        return Clock(EPOCH_2000_NS, None, "relative", (Finding(severity="warning", gate="clock", message=text),))
+        return Clock(EPOCH_2000_NS, None, "relative", (warning("clock", text),))
     best = next(iter(live.values()), (0, 0))[0]
     if solved is not None and (not live or abs(solved - best) <= AGREE_NS):
         error = max((abs(offset - solved) + spread for offset, spread in live.values()), default=LIVE_DELAY_NS)
@@ -91,4 +91,4 @@ def _doubt(best: int, solved: int | None) -> tuple[Finding, ...]:
     if solved is None:
         return ()
     text = f"frame_gps_times and the live GNSS disagree by {(solved - best) / 1e9:.1f} s: the live GNSS is believed"
-    return (Finding(severity="warning", gate="clock", message=text),)
+    return (warning("clock", text),)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flywheel.errors import BadData, require
 from flywheel.ingest.comma2k19_arrays import boot_seconds, numbers
 from flywheel.ingest.comma2k19_clock import Clock
-from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, Item, Log, Rows, warning
 from flywheel.ingest.packets import Segment, Segments
 from flywheel.ingest.quality import check_times
 from flywheel.tables import rows_table
@@ -30,7 +30,7 @@ def items(log: Log, clock: Clock) -> Iterator[Item]:
     if VIDEO not in log.paths or TIMES not in log.paths:
         if VIDEO in log.paths or PREVIEW in log.paths:
             why = f"{VIDEO} without {TIMES}" if VIDEO in log.paths else f"{PREVIEW}, a single picture without a time,"
-            yield _warn(f"{why} is no camera stream and was left in landing")
+            yield warning("camera", f"{why} is no camera stream and was left in landing")
         return
     count = 0
     for segment in segments(log, clock):
@@ -39,7 +39,7 @@ def items(log: Log, clock: Clock) -> Iterator[Item]:
         yield Beats(f"camera/{CAMERA}", pa.array([row["t_ns"] for row in segment.rows], pa.int64()).to_numpy())
     apart = len(numbers(log, TIMES).reshape(-1)) - count
     if apart:
-        yield _warn(f"{VIDEO} and {TIMES} differ by {abs(apart)} pictures: they were matched from the first one on")
+        yield warning("camera", f"{VIDEO} and {TIMES} differ by {abs(apart)} pictures: they were matched from the first one on")
 
 
 def media(log: Log, clock: Clock) -> Iterator[Blob]:
@@ -83,7 +83,3 @@ def _rows(segment: Segment) -> pa.Table:
 
 def _intrinsics(row: dict[str, object]) -> dict[str, float]:
     return INTRINSICS if (row["width_px"], row["height_px"]) == SIZE_PX else {}
-
-
-def _warn(message: str) -> Finding:
-    return Finding(severity="warning", gate="camera", message=message)

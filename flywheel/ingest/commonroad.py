@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData
 from flywheel.ingest.commonroad_map import lights_of, road_of
 from flywheel.ingest.commonroad_xml import Obstacle, obstacles, parse
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.ego_path import MOTION, EgoPath, velocities
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import MAX_BOXES, TYPICAL_SIZE_M, Boxes, axle_of, clock_of, on_ground, seen_from
@@ -125,7 +125,7 @@ def along(obstacle: Obstacle) -> Array:
 def _findings(root: Any, found: list[Obstacle], ego: Obstacle, *, seconds: float) -> Iterator[Finding]:
     """Who stands in, and what is left out."""
     who = f"no ego is recorded: obstacle {ego.name} ({ego.kind}), present longest ({seconds:.1f} s), stands in as the ego"
-    yield Finding(severity="warning", gate="ego", message=who)
+    yield warning("ego", who)
     unseen = len(root.findall("phantomObstacle")) + len(root.findall("environmentObstacle"))
     sets = sum(o.sets for o in found)
     apart = sum(int((~np.isin(o.steps, ego.steps)).sum()) for o in found if o is not ego and o.role == "dynamic")
@@ -135,7 +135,7 @@ def _findings(root: Any, found: list[Obstacle], ego: Obstacle, *, seconds: float
         (apart, "states of other obstacles at times without the ego are left out"),
     ):
         if count:
-            yield Finding(severity="warning", gate="tracks", message=f"{count} {text}")
+            yield warning("tracks", f"{count} {text}")
 
 
 def _at(obstacle: Obstacle, steps: NDArray[np.int64]) -> Obstacle:

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 from flywheel.errors import BadData
 from flywheel.ingest import mapping as maps
 from flywheel.ingest.csv_blocks import Block, blocks
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.ingest.whereabouts import day_of
 
 Array = NDArray[np.float64]
 HEAD_BYTES = 1 << 16
@@ -156,7 +156,7 @@ def _table(block: Block) -> pa.Table:
 
 def facts(mapping: maps.CsvMapping, t0_ns: int) -> DriveFacts:
     """What the mapping says about the drive."""
-    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t0_ns // 1000)).date().isoformat()
+    day = day_of(t0_ns)
     relative = mapping.time.epoch == "relative"
     derived = ("ax_mps2",) if "speed_mps" in mapping.columns and "ax_mps2" not in mapping.columns else ()
     return DriveFacts(
@@ -170,15 +170,11 @@ def findings(mapping: maps.CsvMapping, header: tuple[str, ...], *, repeats: int)
     used = {mapping.time.column, *(c.source for c in mapping.columns.values()), *(r.column for r in mapping.rows), *mapping.ignored}
     left = [name for name in header if name not in used]
     if left:
-        yield _warn("columns", f"columns that the mapping does not name were left in landing: {', '.join(left)[:400]}")
+        yield warning("columns", f"columns that the mapping does not name were left in landing: {', '.join(left)[:400]}")
     if repeats:
-        yield _warn("repeats", f"{repeats} rows repeat the time of the row before them and were left out")
+        yield warning("repeats", f"{repeats} rows repeat the time of the row before them and were left out")
     if mapping.time.epoch == "relative":
-        yield _warn("clock", "the log has no wall clock: t_ns counts from 2000-01-01T00:00:00Z")
+        yield warning("clock", "the log has no wall clock: t_ns counts from 2000-01-01T00:00:00Z")
     if "unknown" in (mapping.vehicle_id, mapping.place):
         advice = "all such drives of a day stay in one split; say both in a mapping.toml beside the log"
-        yield _warn("origin", f"vehicle or place unknown: {advice}")
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
+        yield warning("origin", f"vehicle or place unknown: {advice}")

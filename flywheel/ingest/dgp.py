@@ -23,7 +23,7 @@ from flywheel.ingest.dgp_scene import (
     load,
     scene_path,
 )  # fmt: skip
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Picture, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Item, Log, Picture, Rows, warning
 from flywheel.ingest.ego_path import MOTION, SPEED_WINDOW_S, EgoPath, velocities
 from flywheel.ingest.images import image_info
 from flywheel.ingest.quality import check_camera, check_times
@@ -61,7 +61,7 @@ def read(log: Log) -> Iterator[Item]:
         vehicle_id=f"dgp-{log.source_sha256[:12]}", place="unknown", day=clock.day, clock=clock.name,
         derived=(*MOTION, "TRACKS.vx_mps", "TRACKS.vy_mps"),
     )  # fmt: skip
-    yield from (*clock.findings, Finding(severity="warning", gate="frame", message=FRAME_NOTE))
+    yield from (*clock.findings, warning("frame", FRAME_NOTE))
     yield Rows("SIGNALS", signals_table([Stream(times=instants, columns=ego.signals(window_s=window_s))]))
     yield Beats("lidar", instants)
     if boxes := load_boxes(log, scene, sweeps, calibration, ego):

@@ -44,6 +44,11 @@ class Finding(Record):
     message: str
 
 
+def warning(gate: str, message: str) -> Finding:
+    """A finding that is kept, and does not stop the drive."""
+    return Finding(severity="warning", gate=gate, message=message)
+
+
 class DriveFacts(Record):
     """What a log says about itself. vehicle_id, day and place make the root group that splits belong to.
 

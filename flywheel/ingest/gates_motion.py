@@ -6,10 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from flywheel.ingest.gates_parts import Array, Defect, Series, Times, Window, point_series, series
+from flywheel.ingest.whereabouts import EARTH_RADIUS_M
 
 # A change is measured over a baseline of at least BASELINE_S, so that one noisy sample at 100 Hz is no jump.
 BASELINE_S, MAX_STEP_S = 0.2, 1.0
-EARTH_RADIUS_M = 6_371_008.8
 MOVING_MPS, STUCK_S, STUCK_SAMPLES = 3.0, 5.0, 20
 TOP_SPEED_MPS = 70.0
 POSE_NOISE_M, FIX_NOISE_M = 2.0, 15.0

@@ -1,5 +1,6 @@
 """An iterator worked ahead of its reader by a thread: unpacking, hashing and decoding overlap with what is done with the results."""
 
+import contextlib
 import queue
 import threading
 from collections.abc import Generator, Iterator
@@ -53,9 +54,7 @@ def _work(items: Generator[T, None, None], waiting: "queue.Queue[T | _End]", lef
 def _put(waiting: "queue.Queue[T | _End]", item: T | _End, left: threading.Event) -> bool:
     """Whether the item was put before the reader left."""
     while not left.is_set():
-        try:
+        with contextlib.suppress(queue.Full):
             waiting.put(item, timeout=WAIT_S)
-        except queue.Full:
-            continue
-        return True
+            return True
     return False

@@ -10,6 +10,7 @@ from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.mcap_mounts import Mounts
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.mcap_signals import FixSource, Samples
+from flywheel.ingest.whereabouts import metres
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -18,7 +19,6 @@ Times = NDArray[np.int64]
 REACH_NS = 4 * 10**9
 MAX_WINDOW_S = 1.8
 FIX_WINDOW_S, MIN_COURSE_MPS = 1.0, 1.0
-EQUATOR_M, FLATNESS = 6_378_137.0, 0.00669437999014  # WGS 84: semi-major axis, first eccentricity squared
 
 
 class PoseSource:
@@ -87,7 +87,10 @@ class FixMotion:
 
     def _motion(self) -> Mapping[str, Array]:
         self.origin = self.places[0] if self.origin is None else self.origin
-        t_s, plane = (self.times - self.times[0]) / 1e9, on_plane(self.places, self.origin)
+        t_s, plane = (
+            (self.times - self.times[0]) / 1e9,
+            metres(self.places[:, 0], self.places[:, 1], origin=(self.origin[0], self.origin[1])),
+        )
         if not self.window_s and len(t_s) > 1:
             self.window_s = min(max(FIX_WINDOW_S, 1.5 * float(np.median(np.diff(t_s)))), MAX_WINDOW_S)
         window_s = self.window_s or FIX_WINDOW_S
@@ -98,12 +101,3 @@ class FixMotion:
             "lat_deg": self.places[:, 0], "lon_deg": self.places[:, 1], "x_m": plane[:, 0], "y_m": plane[:, 1],
             "speed_mps": speed, "ax_mps2": derivative(t_s, speed, half_window_s=window_s), "heading_rad": course,
         }  # fmt: skip
-
-
-def on_plane(places: Array, origin: Array) -> Array:
-    """(N, 2) metres east and north of an origin, of (N, 2) latitudes and longitudes, by the ellipsoid's radii there (WGS 84)."""
-    lat = np.radians(origin[0])
-    bend = 1 - FLATNESS * np.sin(lat) ** 2
-    north_m, east_m = EQUATOR_M * (1 - FLATNESS) / bend**1.5, EQUATOR_M / np.sqrt(bend) * np.cos(lat)
-    east = (places[:, 1] - origin[1] + 180) % 360 - 180
-    return np.stack([np.radians(east) * east_m, np.radians(places[:, 0] - origin[0]) * north_m], axis=1)

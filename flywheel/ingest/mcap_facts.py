@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import WORD, DriveFacts, Finding
+from flywheel.ingest.drive import WORD, DriveFacts, Finding, warning
 from flywheel.ingest.mcap_read import MetadataRecord
 
 METADATA = "flywheel.drive"
@@ -43,15 +43,10 @@ def assumed(
         f"no metadata record {METADATA!r}: vehicle {said['vehicle_id']!r} {'from another record' if vehicle else 'is not known'}, place "
         f"{said['place']!r} {'from the fixes' if place else 'is not known'}, day {day} from the first message; its split group follows"
     )
-    yield Finding(severity="warning", gate="facts", message=text)
+    yield warning("facts", text)
 
 
 def _first(records: Sequence[MetadataRecord], key: re.Pattern[str]) -> str | None:
     """The first value of all records whose key matches and that is a plain word."""
     found = (v.strip() for record in records for k, v in sorted(record.values.items()) if key.fullmatch(k))
     return next((value for value in found if WORD.fullmatch(value)), None)
-
-
-def place_of(fix: tuple[float, float] | None) -> str | None:
-    """The place of a median fix, to a tenth of a degree."""
-    return f"lat{fix[0]:.1f}_lon{fix[1]:.1f}" if fix else None

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Finding, Item, Picture, Rows
+from flywheel.ingest.drive import Beats, Finding, Item, Picture, Rows, warning
 from flywheel.ingest.images import image_info
 from flywheel.ingest.mcap_mounts import Mounts
 from flywheel.ingest.mcap_names import CALIBRATION, camera_of
@@ -147,7 +147,7 @@ class Cameras:
         """Unreadable images, and cameras that cannot be related to the ego."""
         for name in sorted(self.loose):
             text = f"camera {name} has no calibration or no mount: its boxes cannot be drawn"
-            yield Finding(severity="warning", gate="calibration", message=text)
+            yield warning("calibration", text)
         if self.bad:
             too_many = len(self.bad) > MAX_BAD_SHARE * self.taken
             text = f"{len(self.bad)} unreadable images left out, the first: {self.bad[0]}"
@@ -159,7 +159,7 @@ class Cameras:
             lost = (video.segments.dropped, video.segments.undecodable) if video.segments else (0, 0)
             if any(lost):
                 text = f"{topic}: {lost[0]} packets before the first keyframe left out, {lost[1]} that need a picture which is not there"
-                yield Finding(severity="warning", gate="video", message=text)
+                yield warning("video", text)
 
 
 def _intrinsics(calibration: Any, row: Row) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Finding, Item, Log
+from flywheel.ingest.drive import Item, Log, warning
 from flywheel.ingest.mcap_ahead import BLOCKS_AHEAD, ITEMS_AHEAD, ahead
 from flywheel.ingest.mcap_facts import METADATA
 from flywheel.ingest.mcap_media import media
@@ -36,7 +36,7 @@ def read(log: Log) -> Iterator[Item]:
     yield from drive.facts()
     if relative:
         text = "times count from the recording's own zero: they are set to begin from 2000-01-01T00:00Z, spacing is kept"
-        yield Finding(severity="warning", gate="clock", message=text)
+        yield warning("clock", text)
 
 
 @dataclass

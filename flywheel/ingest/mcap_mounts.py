@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData
 from flywheel.geometry import rotation
-from flywheel.ingest.drive import Beats, Finding, Item
+from flywheel.ingest.drive import Beats, Finding, Item, warning
 from flywheel.ingest.ego_path import EgoPath, yaw_of
 from flywheel.ingest.mcap_proto import foxglove_name, payloads_of, proto, stamp_ns
 from flywheel.ingest.mcap_read import Batch
@@ -104,7 +104,7 @@ class Mounts:
         for link in self.links.values():
             if link.back:
                 text = f"{link.back} poses of {link.child} in {link.parent} are not later than the one before and were left out"
-                yield Finding(severity="warning", gate="poses", message=text)
+                yield warning("poses", text)
 
     def forget(self, before_ns: int) -> None:
         """Drops poses before a time, but for the last two: the next are seen against them."""

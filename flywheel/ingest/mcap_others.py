@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flywheel.geometry import rotation
-from flywheel.ingest.drive import Beats, Finding, Item, Rows
+from flywheel.ingest.drive import Beats, Finding, Item, Rows, warning
 from flywheel.ingest.ego_path import REACH_NS, EgoPath, velocities, wrap
 from flywheel.ingest.mcap_json import check_sane
 from flywheel.ingest.mcap_mounts import EGO_FRAMES, Mounts
@@ -177,10 +177,10 @@ class OtherTracks:
         """Boxes that were left out, and velocities that are not over ground."""
         for why, count in sorted(self.left.items()):
             if count:
-                yield Finding(severity="warning", gate="tracks", message=f"{count} boxes {why} were left out")
+                yield warning("tracks", f"{count} boxes {why} were left out")
         if self.unmoved:
             text = "the ego's own motion is not known: velocities of tracks are relative to it, not over ground"
-            yield Finding(severity="warning", gate="tracks", message=text)
+            yield warning("tracks", text)
 
 
 def _objects(values: Iterable[object]) -> NDArray[np.object_]:

@@ -7,7 +7,7 @@ from functools import cached_property
 from flywheel.errors import BadData
 from flywheel.ingest.drive import DriveFacts, Item
 from flywheel.ingest.mcap_ego import FixMotion, PoseSource
-from flywheel.ingest.mcap_facts import METADATA, assumed, of_fleet, place_of, stated
+from flywheel.ingest.mcap_facts import METADATA, assumed, of_fleet, stated
 from flywheel.ingest.mcap_frames import Cameras
 from flywheel.ingest.mcap_mounts import Mounts
 from flywheel.ingest.mcap_names import CALIBRATION, PICTURES, POSES, picture_topics
@@ -19,6 +19,7 @@ from flywheel.ingest.mcap_signals import EGO, ENVIRONMENT, GNSS, IMU, FixSource,
 from flywheel.ingest.mcap_streams import JsonTable, Sink, Unread, unread_findings
 from flywheel.ingest.mcap_survey import Survey
 from flywheel.ingest.mcap_tracks import TRACKS, FleetTracks
+from flywheel.ingest.whereabouts import tenth_of_a_degree
 
 LIGHTS, LANES = "/lights", "/lane"
 UNKNOWN = "topics that no reader knows were left in landing"
@@ -99,7 +100,7 @@ class Drive:
     def _place(self, ros: DriveFacts | None) -> str | None:
         fixes = [source.fixes if isinstance(source, FixMotion) else source for source in self.signals.sources]
         median = next((fix.places.median() for fix in fixes if isinstance(fix, FixSource)), None)
-        return place_of(median) or (ros.place if ros else None)
+        return tenth_of_a_degree(*median) if median else ros.place if ros else None
 
 
 def drive_of(survey: Survey, *, relative: bool = False) -> Drive:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
+from flywheel.ingest.ego_path import yaw_of
 from flywheel.ingest.mcap_proto import columns, proto
 
 Array = NDArray[np.float64]
@@ -169,6 +170,5 @@ def _number(cubes: pa.Array, path: tuple[str, ...]) -> Array:
 
 def heading(quaternion: Array) -> Array:
     """(M,) headings of (M, 4) quaternions x y z w."""
-    x, y, z, w = quaternion.T
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is noticed by whoever uses it
-        return np.asarray(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
+        return yaw_of(quaternion[:, [3, 0, 1, 2]])

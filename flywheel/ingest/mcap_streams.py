@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Finding, Item, Rows
+from flywheel.ingest.drive import Beats, Finding, Item, Rows, warning
 from flywheel.ingest.mcap_json import json_columns
 from flywheel.ingest.mcap_read import Batch
 from flywheel.ingest.quality import check_times
@@ -154,4 +154,4 @@ def unread_findings(sinks: Iterable[Sink]) -> Iterator[Finding]:
     left = [sink for sink in sinks if isinstance(sink, Unread) and sink.count]
     for why in sorted({sink.why for sink in left}):
         text = ", ".join(f"{sink.topic} ({sink.count})" for sink in sorted(left, key=lambda s: s.topic) if sink.why == why)
-        yield Finding(severity="warning", gate="topics", message=f"{why}: {text}")
+        yield warning("topics", f"{why}: {text}")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.quality import T_MIN_NS
 from flywheel.ingest.video_index import VideoIndex, frame_rows, index_video, video_kind
 
@@ -118,16 +118,16 @@ def findings(log: Log, mine: list[Clip]) -> Iterator[Finding]:
     text = "the clips do not say when they were recorded: times count from 2000-01-01T00:00:00Z"
     if len({clip.number for clip in mine}) > 1:
         text += "; each clip is taken to begin with the last picture of the one before, which has one row, as in the published recording"
-    yield Finding(severity="warning", gate="clock", message=text)
+    yield warning("clock", text)
     numbers = {camera: [clip.number for clip in mine if clip.camera == camera] for camera in cameras(mine)}
     wanted = range(min(map(min, numbers.values())), max(map(max, numbers.values())) + 1)
     lacking = [f"{camera} {n}" for camera, there in numbers.items() for n in wanted if n not in there]
     if lacking:
-        yield Finding(severity="warning", gate="clips", message=f"clips are missing: {', '.join(lacking[:20])}")
+        yield warning("clips", f"clips are missing: {', '.join(lacking[:20])}")
     left = sorted({path.split("/")[0] for path in log.paths if not CLIP.fullmatch(path)})
     if left:
         text = f"{', '.join(left)[:300]}: drawings of map and boxes, captions and other files stay in landing; no table holds them"
-        yield Finding(severity="warning", gate="files", message=text)
+        yield warning("files", text)
 
 
 def media(log: Log) -> Iterator[Blob]:

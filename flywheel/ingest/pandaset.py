@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from flywheel.ingest.pandaset_boxes import CUBOID_FILE, tracks_table
 from flywheel.ingest.pandaset_pose import load_ego_path, load_json
 from flywheel.ingest.quality import check_finite
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.ingest.whereabouts import day_of, tenth_of_a_degree
 
 Array = NDArray[np.float64]
 
@@ -73,9 +73,4 @@ def place_of(lat_deg: Array, lon_deg: Array) -> str:
     """The place's name, or the tenth of a degree it lies in."""
     lat, lon = float(np.median(lat_deg)), float(np.median(lon_deg))
     named = [name for name, (south, north, west, east) in PLACES.items() if south <= lat < north and west <= lon < east]
-    return named[0] if named else f"lat{lat:.1f}_lon{lon:.1f}"
-
-
-def day_of(t_ns: int) -> str:
-    """The UTC day of a time."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=t_ns // 1000)).date().isoformat()
+    return named[0] if named else tenth_of_a_degree(lat, lon)

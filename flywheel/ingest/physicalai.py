@@ -12,7 +12,7 @@ from typing import Any
 from flywheel.errors import BadData
 from flywheel.ingest import physicalai_cameras as cameras
 from flywheel.ingest import physicalai_others as others
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.physicalai_files import ROOT as FILES_ROOT
 from flywheel.ingest.physicalai_files import Member, clip_files, clips, read_member
 from flywheel.ingest.physicalai_motion import Ego, ego_motion, tracks_table
@@ -45,7 +45,7 @@ def read(log: Log) -> Iterator[Item]:
     ego = None if motion is None else ego_motion(motion.inside or motion.path, read_member(log, motion))
     yield facts(log, ego, tracked=ego is not None and prefer(files, "obstacle") is not None)
     if ego is None:
-        yield _warn("egomotion", "the clip has no egomotion: nothing about motion can be evaluated")
+        yield warning("egomotion", "the clip has no egomotion: nothing about motion can be evaluated")
     else:
         yield Rows("SIGNALS", signals_table([ego.stream]))
         yield Beats("egomotion", ego.path.times)
@@ -74,7 +74,7 @@ def _tracks(log: Log, files: dict[str, Member], ego: Ego) -> Iterator[Item]:
     if len(table):
         yield Beats("obstacle", table["t_ns"].unique().to_numpy())
     if outside:
-        yield _warn("tracks", f"{outside} boxes lie before or after the ego's path and were left out")
+        yield warning("tracks", f"{outside} boxes lie before or after the ego's path and were left out")
 
 
 def facts(log: Log, ego: Ego | None, *, tracked: bool) -> DriveFacts:
@@ -106,10 +106,6 @@ def _word(value: Any) -> str:
 def findings(ego: Ego | None, unread: list[str]) -> Iterator[Finding]:
     """What a user of this drive must know."""
     if ego is None or ego.added_ns:
-        yield _warn("clock", "the clip counts from its own start, whose date is not published: t_ns counts from 2000-01-01T01:00:00Z")
+        yield warning("clock", "the clip counts from its own start, whose date is not published: t_ns counts from 2000-01-01T01:00:00Z")
     if unread:
-        yield _warn("files", f"no table holds them, so they stay in landing: {', '.join(unread)[:400]}")
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
+        yield warning("files", f"no table holds them, so they stay in landing: {', '.join(unread)[:400]}")

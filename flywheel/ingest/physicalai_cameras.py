@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Blob, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, Item, Log, Rows, warning
 from flywheel.ingest.physicalai_files import Member, local_member, read_member
 from flywheel.ingest.physicalai_motion import clip_ns
 from flywheel.ingest.physicalai_tables import MAX_VALUE, parquet, rows_of, times_us
@@ -37,7 +37,7 @@ def items(log: Log, clip: str, files: dict[str, Member], *, added_ns: int | None
     tables = {}
     for camera, (film, stamps) in cameras(files).items():
         if stamps is None:
-            yield _warn(f"{camera} has no frame times: its film was left in landing")
+            yield warning("camera", f"{camera} has no frame times: its film was left in landing")
             continue
         where = f"{film.inside or film.path}"
         with local_member(log, film) as file, file.open("rb") as stream:
@@ -130,7 +130,3 @@ def media(log: Log, files: dict[str, Member]) -> Iterator[Blob]:
         if stamps is not None:
             with local_member(log, film) as file:
                 yield Blob(_sha256(log, film, file), "mp4", file)
-
-
-def _warn(message: str) -> Finding:
-    return Finding(severity="warning", gate="camera", message=message)

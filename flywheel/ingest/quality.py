@@ -1,15 +1,16 @@
 """Quality gates: pure functions from what was counted to findings. An error quarantines the log, a warning is kept in FINDINGS."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import DriveFacts, Finding
+from flywheel.ingest.drive import DriveFacts, Finding, warning
 from flywheel.ingest.tally import MAX_GAP_S, Tally
+from flywheel.ingest.whereabouts import day_of
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -122,7 +123,7 @@ def speed_gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
     """Without an ego speed no scenario of motion can be evaluated; the drive is kept for its pictures."""
     if "speed_mps" in tally.measured:
         return []
-    return [Finding(severity="warning", gate="speed", message="no ego speed: scenarios that need motion are not evaluable in this drive")]
+    return [warning("speed", "no ego speed: scenarios that need motion are not evaluable in this drive")]
 
 
 def limits_gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
@@ -152,17 +153,17 @@ def travel_gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
 def gap_gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
     """Holes in the ego signals."""
     text = f"{tally.holes} gaps above {MAX_GAP_S:g} s, the longest {tally.longest_hole_s:.1f} s" if tally.holes else ""
-    return [Finding(severity="warning", gate="gaps", message=text)] if text else []
+    return [warning("gaps", text)] if text else []
 
 
 def day_gate(tally: Tally, facts: DriveFacts) -> list[Finding]:
     """The stated day must be near the first sample's (local days differ from UTC by one at most)."""
     if not tally.spans:
         return []
-    recorded = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=tally.t0_ns // 1000)).date()
+    recorded = date.fromisoformat(day_of(tally.t0_ns))
     apart = abs((recorded - date.fromisoformat(facts.day)).days)
     text = f"the log says {facts.day} but was recorded on {recorded} UTC"
-    return [Finding(severity="warning", gate="day", message=text)] if apart > 1 else []
+    return [warning("day", text)] if apart > 1 else []
 
 
 GATES: tuple[Callable[[Tally, DriveFacts], list[Finding]], ...] = (

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
-from flywheel.ingest.drive import Blob, Finding, Item, Picture, Rows
+from flywheel.ingest.drive import Blob, Finding, Item, Picture, Rows, warning
 from flywheel.ingest.images import MAX_PIXELS, image_info
 from flywheel.ingest.quality import check_camera
 from flywheel.ingest.ros_frames import Frames
@@ -110,12 +110,14 @@ class Cameras:
     def findings(self) -> Iterator[Finding]:
         """Cameras that cannot be related to the ego, images kept twice, and raw images that became PNG."""
         for camera in sorted(self._loose):
-            yield _warn("calibration", f"camera {camera} has no calibration or no mount: its boxes cannot be drawn")
+            yield warning("calibration", f"camera {camera} has no calibration or no mount: its boxes cannot be drawn")
         for topic, count in sorted(self._doubled.items()):
             camera = camera_name(topic)
-            yield _warn("topics", f"{topic}: {count} images left in landing: {self._leader(camera)} carries the frames of camera {camera}")
+            yield warning(
+                "topics", f"{topic}: {count} images left in landing: {self._leader(camera)} carries the frames of camera {camera}"
+            )
         for (topic, encoding), count in sorted(self._encoded.items()):
-            yield _warn("images", f"{topic}: {count} raw {encoding} images are kept as PNG, without loss")
+            yield warning("images", f"{topic}: {count} raw {encoding} images are kept as PNG, without loss")
 
     def _leader(self, camera: str) -> str:
         """Of a camera's topics the one with the most messages, of equals the first name."""
@@ -152,7 +154,3 @@ def _intrinsics(info: Any, row: dict[str, Any], *, rectified: bool) -> dict[str,
     said = {"fx_px": use[0] * right, "cx_px": use[2] * right, "fy_px": use[stride + 1] * down, "cy_px": use[stride + 2] * down}
     check_camera(f"calibration of camera {row['camera']}", said)
     return {name: float(value) for name, value in said.items()}
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)

@@ -16,10 +16,9 @@ from flywheel.ingest.ego_path import ACCELERATION_WINDOW_S, SPEED_WINDOW_S, EgoP
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.ros_frames import Placed
 from flywheel.ingest.ros_samples import NAN, NEWS, REPEAT, STANDING, Array, Window
+from flywheel.ingest.whereabouts import metres
 
 FIX_WINDOW_S, MIN_HEADING_MPS = 1.0, 0.5
-# WGS 84: equatorial radius and first eccentricity squared.
-WGS84_A_M, WGS84_E2 = 6_378_137.0, 6.694379990141e-3
 
 
 class Columns(NamedTuple):
@@ -27,15 +26,6 @@ class Columns(NamedTuple):
 
     values: dict[str, Array]
     derived: frozenset[str] = frozenset()
-
-
-def metres(lat_deg: Array, lon_deg: Array, *, origin: tuple[float, float]) -> Array:
-    """(N, 2) metres east and north of the origin (degrees), in the plane that touches the WGS 84 ellipsoid there."""
-    sine = np.sin(np.radians(origin[0]))
-    across = WGS84_A_M / np.sqrt(1 - WGS84_E2 * sine**2)
-    along = across * (1 - WGS84_E2) / (1 - WGS84_E2 * sine**2)
-    east = np.radians((lon_deg - origin[1] + 180) % 360 - 180) * across * np.cos(np.radians(origin[0]))
-    return np.stack([east, np.radians(lat_deg - origin[0]) * along], axis=-1)
 
 
 def slope(seen: Window, values: Array, *, half_window_s: float) -> Array:

@@ -9,10 +9,10 @@ import numpy as np
 
 from flywheel.errors import BadData
 from flywheel.ingest.clocks import Thinned
-from flywheel.ingest.drive import Finding, Item, Rows
+from flywheel.ingest.drive import Finding, Item, Rows, warning
 from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.quality import check_finite
-from flywheel.ingest.ros_derive import Columns, ego_path, fix_columns, imu_columns, metres, path_columns, twist_columns
+from flywheel.ingest.ros_derive import Columns, ego_path, fix_columns, imu_columns, path_columns, twist_columns
 from flywheel.ingest.ros_frames import Frames
 from flywheel.ingest.ros_samples import (
     COMMAND,
@@ -34,6 +34,7 @@ from flywheel.ingest.ros_samples import (
     Window,
 )
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.ingest.whereabouts import metres
 
 FIX_REPEAT_NS = 10**9
 STILL_M = 0.5
@@ -123,13 +124,13 @@ class Motion:
     def findings(self) -> Iterator[Finding]:
         """Fixes that were none, and how far topics of one kind are apart."""
         for topic, count in sorted(self._dropped.items()):
-            yield _warn("gnss", f"{topic}: {count} messages without a fix (status below 0, NaN, or 0 N 0 E) are left out")
+            yield warning("gnss", f"{topic}: {count} messages without a fix (status below 0, NaN, or 0 N 0 E) are left out")
         for (kind, topic), apart in sorted(self._apart.items()):
             leader = self._leaders[kind]
             far = f"they differ by {np.median(apart.kept) / MICRO:.3g} {leader.kind.unit} (median)" if apart.seen else "they share no time"
-            yield _warn("topics", f"{leader.topic} carries the {kind} columns, {topic} tells them too: {far}")
+            yield warning("topics", f"{leader.topic} carries the {kind} columns, {topic} tells them too: {far}")
         if self._loose_imu:
-            yield _warn("frames", "the mount of the IMU is not known: its axes are taken as the ego's")
+            yield warning("frames", "the mount of the IMU is not known: its axes are taken as the ego's")
 
     def _of(self, topic: str, kind: Kind) -> Series:
         return self._series.setdefault((topic, kind.name), Series(topic=topic, kind=kind))
@@ -211,7 +212,3 @@ class Motion:
         if seen.inside.any():
             self.derived |= {name for name in columns.derived if np.isfinite(columns.values[name][seen.inside]).any()}
         return Stream(times=seen.times[seen.inside], columns={name: values[seen.inside] for name, values in columns.values.items()})
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)

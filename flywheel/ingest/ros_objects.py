@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from flywheel.errors import BadData
 from flywheel.geometry import rotation
-from flywheel.ingest.drive import Finding, Item, Rows
+from flywheel.ingest.drive import Finding, Item, Rows, warning
 from flywheel.ingest.ego_path import EgoPath, velocities, yaw_of
 from flywheel.ingest.ros_frames import HERE, Frames, Placed
 from flywheel.ingest.ros_motion import Motion
@@ -169,11 +169,11 @@ class Objects:
     def findings(self) -> Iterator[Finding]:
         """Lists that were left out, and why."""
         for topic, count in sorted(self._doubled.items()):
-            yield _warn("topics", f"{topic}: {count} object lists are left in landing, {self._leader} carries the tracks")
+            yield warning("topics", f"{topic}: {count} object lists are left in landing, {self._leader} carries the tracks")
         for topic, count in sorted((+self._nameless).items()):
-            yield _warn("tracks", f"{topic}: {count} detections do not say which object they are: they make no tracks")
+            yield warning("tracks", f"{topic}: {count} detections do not say which object they are: they make no tracks")
         for frame, count in sorted(self._unplaced.items()):
-            yield _warn(
+            yield warning(
                 "frames", f"{count} object lists in frame {frame!r} cannot be placed: neither its mount nor the ego's pose in it is known"
             )
 
@@ -228,7 +228,3 @@ def rotated(turns: Array, vectors: Array) -> Array:
     q = turns / np.linalg.norm(turns, axis=1, keepdims=True)
     across = 2 * np.cross(q[:, 1:], vectors)
     return np.asarray(vectors + q[:, :1] * across + np.cross(q[:, 1:], across))
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)

@@ -6,12 +6,11 @@ Rows are on the log's clock (the time a message was recorded), in windows on a f
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, warning
 from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS
 from flywheel.ingest.ros_cameras import CAMERAS, Cameras
 from flywheel.ingest.ros_frames import Frames
@@ -19,6 +18,7 @@ from flywheel.ingest.ros_motion import Motion
 from flywheel.ingest.ros_objects import OBJECTS, Objects
 from flywheel.ingest.ros_samples import MOTION
 from flywheel.ingest.ros_types import DAMAGE, MessageType, message_type
+from flywheel.ingest.whereabouts import day_of, tenth_of_a_degree
 
 WINDOW_NS, MARGIN_NS, MAX_WINDOWS = 10 * 10**9, 2 * 10**9, 60
 TRANSFORMS = frozenset({"tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"})
@@ -121,8 +121,8 @@ class RosStreams:
             raise BadData("the log holds no messages")
         where = self._motion.median_fix()
         return DriveFacts(
-            vehicle_id=UNKNOWN_VEHICLE, place=f"lat{where[0]:.1f}_lon{where[1]:.1f}" if where else UNKNOWN_PLACE,
-            day=(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self._first_ns // 1000)).date().isoformat(),
+            vehicle_id=UNKNOWN_VEHICLE, place=tenth_of_a_degree(*where) if where else UNKNOWN_PLACE,
+            day=day_of(self._first_ns),
             clock="relative" if self.shift_ns else "utc", derived=tuple(sorted(self._motion.derived | self._objects.derived)),
         )  # fmt: skip
 
@@ -192,7 +192,7 @@ class RosStreams:
     def _findings(self) -> Iterator[Finding]:
         taken = sum(channel.taken for channel in self._channels.values())
         if self.shift_ns:
-            yield _warn("clock", "message times count from the recording's own zero (simulation time?), not from a wall clock")
+            yield warning("clock", "message times count from the recording's own zero (simulation time?), not from a wall clock")
         if self._late:
             text = f"{self._late} of {taken} messages come more than {MARGIN_NS / 1e9:g} s after later ones: left out of the tables"
             severity = "error" if self._late > MAX_LATE_SHARE * taken else "warning"
@@ -201,7 +201,7 @@ class RosStreams:
         for part in (self._motion, self._cameras, self._objects):
             yield from part.findings()
         if self.give_facts and taken:
-            yield _warn("vehicle", f"a bag does not say which vehicle recorded it: {UNKNOWN_VEHICLE}, so its split group is a guess")
+            yield warning("vehicle", f"a bag does not say which vehicle recorded it: {UNKNOWN_VEHICLE}, so its split group is a guess")
 
     def _channel_findings(self) -> Iterator[Finding]:
         spoke = [channel for channel in self._channels.values() if channel.taken]
@@ -211,12 +211,8 @@ class RosStreams:
                 severity = "error" if channel.bad > MAX_BAD_SHARE * channel.taken else "warning"
                 yield Finding.model_validate({"severity": severity, "gate": "messages", "message": text})
             if channel.unreadable:
-                yield _warn("topics", f"{channel.topic}: {channel.taken} messages were left in landing: {channel.unreadable}")
+                yield warning("topics", f"{channel.topic}: {channel.taken} messages were left in landing: {channel.unreadable}")
         unread = [c for c in spoke if c.type.name not in WANTED and not c.type.name.startswith(SILENT)]
         if unread:
             text = ", ".join(f"{c.topic} ({c.type.name}, {c.taken})" for c in sorted(unread, key=lambda c: c.topic)[:50])
-            yield _warn("topics", f"{len(unread)} topics of types that no reader knows were left in landing: {text}"[:4000])
-
-
-def _warn(gate: str, message: str) -> Finding:
-    return Finding(severity="warning", gate=gate, message=message)
+            yield warning("topics", f"{len(unread)} topics of types that no reader knows were left in landing: {text}"[:4000])

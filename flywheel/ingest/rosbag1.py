@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import IO, NamedTuple
 
 from flywheel.errors import BadData, require
-from flywheel.ingest.drive import Blob, Finding, Item, Log
+from flywheel.ingest.drive import Blob, Item, Log, warning
 from flywheel.ingest.ros_vocab import RosStreams
 
 MAGIC = b"#ROSBAG V2.0\n"
@@ -57,7 +57,7 @@ def read(log: Log) -> Iterator[Item]:
     yield from streams.items(None)
     if index is None:
         text = f"the recording was not closed: it has no index, and is read up to its last whole record ({seen} messages)"
-        yield Finding(severity="warning", gate="index", message=text)
+        yield warning("index", text)
     elif seen != index.total():
         raise BadData(f"the bag's index tells of {index.total()} messages, its chunks hold {seen}")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from flywheel.errors import BadData, require
-from flywheel.ingest.drive import Blob, Finding, Item, Log
+from flywheel.ingest.drive import Blob, Finding, Item, Log, warning
 from flywheel.ingest.ros_vocab import RosStreams
 
 ROOT = re.compile(r"(?P<root>(?:.*/)?)metadata\.yaml")
@@ -100,7 +100,7 @@ def _missing(log: Log, seen: int) -> Iterator[Finding]:
             raise BadData(f"{METADATA} names {name.strip()[:200]!r}, which is not in the folder")
     said = re.search(r"^  message_count:[ \t]*(\d{1,15})\s*$", text, re.MULTILINE)
     if said and int(said[1]) != seen:
-        yield Finding(severity="warning", gate="index", message=f"{METADATA} tells of {said[1]} messages, the files hold {seen}")
+        yield warning("index", f"{METADATA} tells of {said[1]} messages, the files hold {seen}")
 
 
 class Database:

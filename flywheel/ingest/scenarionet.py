@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.ego_path import ACCELERATION_WINDOW_S, MOTION, EgoPath, velocities, without_jumps
 from flywheel.ingest.kinematics import derivative
 from flywheel.ingest.lane_rows import lane_tables
@@ -149,7 +149,7 @@ def _states(tracks: dict[str, Any], *, count: int, ego_id: str) -> tuple[dict[st
     never = [name for name, state in found.items() if not len(state.steps) and name != ego_id]
     text = f"{len(never)} of {len(tracks)} tracks are valid at no step and left out, {str(never[0])[:60] if never else ''} among them"
     kept = {name: state for name, state in found.items() if name not in set(never)}
-    return kept, (Finding(severity="warning", gate="tracks", message=text),) if never else ()
+    return kept, (warning("tracks", text),) if never else ()
 
 
 def _state(name: str, said: Any, *, count: int) -> State:
@@ -190,7 +190,7 @@ def _velocity(ego: EgoPath, state: State, *, dataset: str) -> tuple[Array, tuple
     path, off_m = without_jumps(ego.t_s, ego.origin[:, :2])
     most = off_m.max(initial=0)
     text = f"the ego's path jumps at {len(off_m)} of {len(ego.times) - 1} steps, by up to {most:.2f} m; its speed leaves them out"
-    jumps = (Finding(severity="warning", gate="jumps", message=text),) if len(off_m) else ()
+    jumps = (warning("jumps", text),) if len(off_m) else ()
     return derivative(ego.t_s, path, half_window_s=KEYFRAME_S), jumps
 
 

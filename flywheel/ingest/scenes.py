@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Finding
+from flywheel.ingest.drive import Finding, warning
 from flywheel.ingest.ego_path import EgoPath, wrap
 from flywheel.ingest.quality import T_MAX_NS, T_MIN_NS, check_finite
 
@@ -50,7 +50,7 @@ def clock_of(times: Times, *, day: str | None = None) -> Clock:
     said = day or RELATIVE_DAY
     begin = int(np.datetime64(said, "D").astype("datetime64[ns]").astype(np.int64))
     text = f"the log's clock counts from an epoch of its own: its first sample ({first} ns) is set to {said}T00:00:00Z, spacing is kept"
-    return Clock("relative", begin - first, said, (Finding(severity="warning", gate="clock", message=text),))
+    return Clock("relative", begin - first, said, (warning("clock", text),))
 
 
 def nanoseconds(where: str, seconds: Array) -> Times:

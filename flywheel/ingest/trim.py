@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows
+from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows, warning
 from flywheel.ingest.gates_parts import batches
 from flywheel.ingest.spool import Spool
 from flywheel.ingest.tally import MAX_GAP_S, column
+from flywheel.ingest.whereabouts import EARTH_RADIUS_M
 from flywheel.store import Store
 from flywheel.types import Record
 
@@ -29,7 +30,6 @@ POLICY_KEY = "policy/ingest.json"
 FRAME_COLUMNS = ["t_ns", "media_sha256", "ext"]
 CREEP_MPS = 0.2
 HOP_M, JUMP_MPS = 1.0, 90.0
-EARTH_RADIUS_M = 6_371_000.0
 WHOLE_FILE = "mp4"
 Times = NDArray[np.int64]
 Array = NDArray[np.float64]
@@ -212,7 +212,7 @@ def _kept(items: Iterable[Item], window: Window, policy: TrimPolicy) -> Iterator
     """The items inside the window; places are counted from the first one that is kept, so that they do not tell where the drive began."""
     origin: dict[str, float] = {}
     text = f"{policy.trim_start_m:g} m at the start and {policy.trim_end_m:g} m at the end of the route were left out by {POLICY_KEY}"
-    yield Finding(severity="warning", gate="trim", message=text)
+    yield warning("trim", text)
     for item in items:
         match item:
             case Rows():

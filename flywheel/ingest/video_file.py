@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Log, Rows, warning
 from flywheel.ingest.quality import T_MIN_NS
 from flywheel.ingest.video_index import VideoIndex, frame_rows, index_video, video_kind
 
@@ -43,9 +43,9 @@ def findings(index: VideoIndex) -> Iterator[Finding]:
         if index.start_t_ns is not None
         else "the file does not say when it was recorded: times count from 2000-01-01T00:00:00Z"
     )
-    yield Finding(severity="warning", gate="clock", message=text)
+    yield warning("clock", text)
     if index.repeats:
-        yield Finding(severity="warning", gate="frames", message=f"{index.repeats} frames at the same instant as another have no row")
+        yield warning("frames", f"{index.repeats} frames at the same instant as another have no row")
 
 
 def media(log: Log) -> Iterator[Blob]:

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import Writer as Writer2
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from flywheel.ingest.ros_definitions import DEFINITIONS
-from flywheel.ingest.ros_derive import WGS84_A_M
+from flywheel.ingest.whereabouts import WGS84_A_M
 
 T0_NS = 1_700_000_000 * 10**9
 SECONDS, SPEED_MPS, RADIUS_M = 14.0, 10.0, 80.0
