@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from flywheel.errors import BadSchema
 from flywheel.store import Store
 
-VERSION = "2"
+VERSION = "3"
 ROW_GROUP = 1 << 17
 
 
@@ -43,6 +43,8 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # One row per sample of the fastest ego stream; slower streams are null between their own samples.
     # steering_rad is the road wheels' angle, steering_wheel_rad what the driver holds; both are positive to the left.
+    # wheel_speed_mps: the driven wheels' circumference. engaged (automation drives), driver_override (steering or pedal against it), fcw
+    # (collision warning), aeb, abs, esc: 1 while active, 0 while not.
     "SIGNALS": _schema(
         ("drive_id", TEXT), ("t_ns", I64),
         optional=(
@@ -51,25 +53,35 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("imu_ax_mps2", REAL), ("imu_ay_mps2", REAL), ("imu_az_mps2", REAL), ("imu_yaw_rate_radps", REAL),
             ("lat_deg", REAL), ("lon_deg", REAL), ("x_m", REAL), ("y_m", REAL), ("heading_rad", REAL),
             ("sun_elevation_deg", REAL), ("sun_azimuth_rad", REAL), ("illuminance_lx", REAL), ("visibility_m", REAL),
-            ("rain_mmph", REAL), ("snow_mmph", REAL),
+            ("rain_mmph", REAL), ("snow_mmph", REAL), ("temperature_c", REAL),
+            ("wheel_speed_mps", REAL), ("roll_rate_radps", REAL),
+            ("engaged", REAL), ("driver_override", REAL), ("fcw", REAL), ("aeb", REAL), ("abs", REAL), ("esc", REAL),
         ),
     ),
     # Boxes in the ego frame at t_ns: centre, heading and size; velocity over ground, in the ego frame's axes.
+    # subclass says more than cls where the source does: animal, debris, cone, barrier, sign, emergency_vehicle, motorcycle ...
+    # flashing: its warning lights flash.
     "TRACKS": _schema(
         ("drive_id", TEXT), ("t_ns", I64), ("track_id", TEXT), ("cls", TEXT),
         ("x_m", REAL), ("y_m", REAL), ("z_m", REAL), ("heading_rad", REAL), ("length_m", REAL), ("width_m", REAL), ("height_m", REAL),
         ("vx_mps", REAL), ("vy_mps", REAL),
-        optional=(("visible", FLAG), ("position_sigma_m", REAL), ("velocity_sigma_mps", REAL)),
+        optional=(("visible", FLAG), ("position_sigma_m", REAL), ("velocity_sigma_mps", REAL), ("subclass", TEXT), ("flashing", FLAG)),
     ),
     # The light that governs the ego lane; the distance runs from the front bumper to its stop line, negative once passed.
     "LIGHTS": _schema(
         ("drive_id", TEXT), ("t_ns", I64), ("light_id", TEXT), ("state", TEXT), optional=(("stop_line_m", REAL),)
     ),
     # What a map says about the ego's lane at t_ns (lane_index 0 is the rightmost, offset is positive to the left).
+    # lanes: how many lead the ego's way; lane_ends_m: from the front bumper to where the ego lane ends; control: what rules the next stop
+    # line (light, stop, yield); road_left_m, road_right_m: from the ego's centre to the drivable area's edges, both positive inside.
     "LANES": _schema(
         ("drive_id", TEXT), ("t_ns", I64), ("lane_id", TEXT), ("lane_index", INT), ("offset_m", REAL), ("width_m", REAL),
         ("curvature_1pm", REAL), ("in_junction", FLAG),
-        optional=(("curvature_ahead_1pm", REAL), ("junction_m", REAL), ("stop_line_m", REAL), ("crosswalk_m", REAL)),
+        optional=(
+            ("curvature_ahead_1pm", REAL), ("junction_m", REAL), ("stop_line_m", REAL), ("crosswalk_m", REAL),
+            ("lanes", INT), ("lane_ends_m", REAL), ("road_left_m", REAL), ("road_right_m", REAL), ("speed_limit_mps", REAL),
+            ("control", TEXT),
+        ),
     ),
     # Media are content-addressed. Intrinsics in pixels; the quaternion turns optical-frame axes into ego axes.
     # A frame of a video names the whole stream's hash and where its packet lies in it; pts counts in the stream's own time base.
@@ -100,6 +112,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT),
         ("t0_ns", I64), ("t1_ns", I64), ("t_peak_ns", I64), ("peak", REAL), ("peak_unit", TEXT), ("actors", WORDS),
         ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
+        optional=(("odd", TEXT),),
     ),
     # One row per drive, scenario and condition. status: evaluable or not_evaluable; exposure counts only what could have been seen.
     # params_sha256 is the catalogue entry's digest; condition_source: environment, luma or assumed.

@@ -25,6 +25,7 @@ class Environment(Record):
     visibility_m: float
     rain_mmph: float
     snow_mmph: float
+    temperature_c: float
 
 
 def environment(condition: Condition, *, seed: int) -> Environment:
@@ -38,6 +39,7 @@ def environment(condition: Condition, *, seed: int) -> Environment:
         sun_elevation_deg=round(sun * vary[0], 2), sun_azimuth_rad=round(float(azimuth), 4),
         illuminance_lx=round(lux * (left if condition.lighting != "night" else 1.0) * vary[1], 2),
         visibility_m=round(visibility * vary[2], 1), rain_mmph=round(rain * vary[3], 2), snow_mmph=round(snow * vary[3], 2),
+        temperature_c=-1.5 if condition.weather == "snow" else 8.0 if condition.lighting == "night" else 16.0,
     )  # fmt: skip
 
 

@@ -108,6 +108,7 @@ def _actor(mover: Mover, i: int) -> Actor:
         actor_id=mover.actor_id, cls=mover.cls, x_m=float(mover.x_m[i]), y_m=float(mover.y_m[i]), heading_rad=float(mover.heading_rad[i]),
         length_m=length, width_m=width, height_m=height, speed_mps=max(float(mover.speed_mps[i]), 0.0),
         braking=bool(mover.accel_mps2[i] < -0.8), seed=int.from_bytes(hashlib.sha256(mover.actor_id.encode()).digest()[:4], "big") >> 1,
+        subclass=mover.subclass, flashing=mover.flashing,
     )  # fmt: skip
 
 

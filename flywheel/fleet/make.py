@@ -12,8 +12,8 @@ from typing import Any
 from flywheel.errors import BadData
 from flywheel.fleet.drive import Drive, drive_of, instants, world
 from flywheel.fleet.motion import RATE_HZ
-from flywheel.fleet.oracle_rules import is_clear, truth_of
 from flywheel.fleet.scene import Camera, Instant, World
+from flywheel.fleet.truth import graded_truth, is_clear
 from flywheel.fleet.workers import run_jobs
 from flywheel.types import Condition, Record
 
@@ -49,7 +49,7 @@ class FleetReport(Record):
 
 
 def clear_drive(*, seed: int, index: int) -> Drive:
-    """The first draw of a drive whose events are clear of every threshold by a margin; BadData if none is."""
+    """The first draw of a drive whose planted event is clear of its thresholds by a margin; BadData if none is."""
     for attempt in range(ATTEMPTS):
         drive = drive_of(seed=seed, index=index, attempt=attempt)
         if is_clear(drive):
@@ -86,9 +86,11 @@ def _part(drive: Drive) -> dict[str, Any]:
         "drive": drive.stem, "vehicle_id": slot.vehicle_id, "place": drive.place.name, "day": slot.day,
         "condition": plan.condition.name, "kind": plan.kind,
     }  # fmt: skip
-    events = [{"scenario": e.scenario, "level": e.level, "actors": list(e.actors), **_when(drive, e.start, e.end)} for e in truth_of(drive)]
+    truth = [(e.model_dump(include={"scenario", "level", "actors"}, mode="json"), e) for e in graded_truth(drive)]
+    events = [said | _when(drive, e.start, e.end) for said, e in truth if not e.borderline]
+    doubtful = [said | _when(drive, e.start, e.end) for said, e in truth if e.borderline]
     near = [{"scenario": n.scenario, "why": n.why, **_when(drive, round(n.t0_s * RATE_HZ), round(n.t1_s * RATE_HZ))} for n in plan.near]
-    return {"drive": who, "events": events, "near_misses": near}
+    return {"drive": who, "events": events, "borderline": doubtful, "near_misses": near}
 
 
 def _when(drive: Drive, start: int, end: int) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _finish(out: Path, parts: Iterable[dict[str, Any]], *, seed: int, camera: bo
     rows = list(parts)
     truth: dict[str, Any] = {
         "seed": seed, "camera": camera, "drives": [row["drive"] for row in rows],
-        "events": [event for row in rows for event in row["events"]], "near_misses": [miss for row in rows for miss in row["near_misses"]],
+        **{kind: [event for row in rows for event in row[kind]] for kind in ("events", "borderline", "near_misses")},
     }  # fmt: skip
     _write(out / TRUTH, truth)
     for part in (out / PARTS).iterdir():

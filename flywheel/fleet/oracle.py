@@ -21,7 +21,7 @@ Shares no code with mining: agreement of the two is the test. Conventions, 100 H
 - sensor_dropout: a gap between messages of more than three periods and >= 0.5 / 2 / 5 s; t0 the last message before, t1 the first after.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,10 +31,12 @@ from flywheel.ego import FRONT_M, WIDTH_M
 from flywheel.fleet.drive import Drive
 from flywheel.fleet.motion import RATE_HZ
 from flywheel.fleet.scene import ActorClass
+from flywheel.fleet.simulate import Mover
 from flywheel.types import Level, Record
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
+Rule = Callable[["View", "Limits"], Iterator["Truth"]]
 MERGE_S, EXIT = 2.0, 0.6
 NEAR_M = 110.0
 
@@ -47,6 +49,7 @@ class Truth(Record):
     start: int
     end: int
     actors: tuple[str, ...] = ()
+    borderline: bool = False
 
 
 class Limits(Record):
@@ -67,6 +70,7 @@ class Limits(Record):
     easing_mps2: tuple[float, float] = (-0.5, -2.0)
     apex_mps2: tuple[float, float] = (1.5, 3.0)
     gap_s: tuple[float, ...] = (0.5, 2.0, 5.0)
+    strict: float = 1.0  # rules that hold their own numbers ask for this much more
 
     def stricter(self, factor: float) -> "Limits":
         """Limits that ask for more (factor > 1) or less (factor < 1)."""
@@ -77,12 +81,17 @@ class Limits(Record):
             junction_m=self.junction_m / factor, dark_lx=self.dark_lx / factor, visibility_m=self.visibility_m / factor,
             rain_mmph=self.rain_mmph * factor, easing_mps2=(self.easing_mps2[0] * factor, self.easing_mps2[1] / factor),
             apex_mps2=(self.apex_mps2[0] * factor, self.apex_mps2[1] / factor), gap_s=tuple(v * factor for v in self.gap_s),
+            strict=self.strict * factor,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Other:
-    """A road user along the ego's lane at 100 Hz: road coordinates of its box, speed along the road, gap from the ego's front bumper."""
+    """A road user along the ego's lane at 100 Hz: road coordinates of its box's centre, speed along and across the road (to the left),
+
+    its heading against the road's, gap from the ego's front bumper to its rear (negative once alongside). Everything is NaN while it is
+    not there. `mover` is the same in the world.
+    """
 
     actor_id: str
     cls: ActorClass
@@ -92,6 +101,10 @@ class Other:
     aligned: Flags
     gap_m: Array
     width_m: float
+    length_m: float
+    mover: Mover
+    turned_rad: Array
+    across_mps: Array
 
 
 @dataclass(frozen=True)
@@ -143,9 +156,12 @@ def _others(drive: Drive, s_ego: Array, stretch: Array) -> Iterator[Other]:
             continue
         s, d = road.project(m.x_m[:: m.every], m.y_m[:: m.every])
         s, d = _fill(s, m.every, len(far)), _fill(d, m.every, len(far))
-        turn = np.cos(m.heading_rad - np.interp(s, road.s, road.heading_rad))
+        turned = np.asarray(m.heading_rad - np.interp(s, road.s, road.heading_rad), np.float64)
         gap = (s - s_ego) * stretch - m.size_m[0] / 2 - FRONT_M
-        yield Other(m.actor_id, m.cls, s, d, m.speed_mps * turn, turn > np.cos(np.pi / 4), gap, m.size_m[1])
+        yield Other(
+            m.actor_id, m.cls, s, d, m.speed_mps * np.cos(turned), np.cos(turned) > np.cos(np.pi / 4), gap, m.size_m[1],
+            length_m=m.size_m[0], mover=m, turned_rad=turned, across_mps=m.speed_mps * np.sin(turned),
+        )  # fmt: skip
 
 
 def _fill(values: Array, every: int, samples: int) -> Array:

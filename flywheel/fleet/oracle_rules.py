@@ -1,13 +1,12 @@
-"""The eight rules of the oracle; `oracle` says what each means."""
+"""The rules of the first eight scenarios; `oracle` says what each means."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from flywheel.ego import FRONT_M
-from flywheel.fleet.drive import Drive
 from flywheel.fleet.motion import RATE_HZ
-from flywheel.fleet.oracle import EXIT, Array, Limits, Other, Truth, View, graded, intervals, nearest, runs, seconds, view_of
+from flywheel.fleet.oracle import EXIT, Array, Limits, Other, Rule, Truth, View, graded, intervals, nearest, runs, seconds
 from flywheel.types import Level
 
 LEVELS: tuple[Level, ...] = ("L1", "L2", "L3")
@@ -143,24 +142,8 @@ def sensor_dropout(view: View, limits: Limits) -> Iterator[Truth]:
                 yield Truth(scenario="sensor_dropout", level=held[-1], start=int(sent[k]), end=int(sent[k + 1]), actors=(topic,))
 
 
-RULES: tuple[Callable[[View, Limits], Iterator[Truth]], ...] = (
-    hard_braking, cut_in, low_ttc, pedestrian_crossing,
-    red_light_stop, night_intersection_lane_change, curve_speed_adaptation, sensor_dropout,
-)  # fmt: skip
-
-
-def truth_of(drive: Drive, *, limits: Limits | None = None, view: View | None = None) -> list[Truth]:
-    """Every event of a drive under the given limits (the defined ones by default), in order of time."""
-    view, limits = view or view_of(drive), limits or Limits()
-    found = [event for rule in RULES for event in rule(view, limits)]
-    return sorted(found, key=lambda e: (e.start, e.scenario, e.actors))
-
-
-def is_clear(drive: Drive, *, margin: float = 0.07) -> bool:
-    """Would slightly stricter and slightly milder limits find the same events at the same levels, and no near miss become one?"""
-    view = view_of(drive)
-    kinds = [[(e.scenario, e.level) for e in truth_of(drive, limits=Limits().stricter(1 + f), view=view)] for f in (-margin, 0.0, margin)]
-    near = {miss.scenario for miss in drive.plan.near}
-    wanted = {drive.slot.act} if drive.slot.act != "quiet" and not drive.slot.near else set()
-    got = {scenario for scenario, _ in kinds[1]}
-    return sorted(kinds[0]) == sorted(kinds[1]) == sorted(kinds[2]) and not near & got and wanted <= got
+RULES: dict[str, Rule] = {
+    "hard_braking": hard_braking, "cut_in": cut_in, "low_ttc": low_ttc, "pedestrian_crossing": pedestrian_crossing,
+    "red_light_stop": red_light_stop, "night_intersection_lane_change": night_intersection_lane_change,
+    "curve_speed_adaptation": curve_speed_adaptation, "sensor_dropout": sensor_dropout,
+}  # fmt: skip

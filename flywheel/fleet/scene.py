@@ -10,7 +10,7 @@ from pydantic import Field
 from flywheel.types import Record
 
 Point = tuple[float, float]
-ActorClass = Literal["car", "truck", "bus", "pedestrian", "cyclist"]
+ActorClass = Literal["car", "truck", "bus", "pedestrian", "cyclist", "other"]
 LightState = Literal["red", "yellow", "green"]
 
 
@@ -94,6 +94,8 @@ class Actor(Record):
     speed_mps: float
     braking: bool = False
     seed: int = 0
+    subclass: str | None = None
+    flashing: bool = False
 
 
 class Instant(Record):

@@ -1,8 +1,9 @@
-"""Which drive plays what: kinds rotate so that any twelve drives in a row hold every scenario at least once."""
+"""Which drive plays what: the first twelve hold every core scenario once, later dozens go through all families in turn."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
+from types import ModuleType
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from flywheel.fleet.road import places
 from flywheel.fleet.stage import Dropout, NearMiss, Plan, Stage
 from flywheel.types import Condition, Record
 
+Act = tuple[Callable[[Stage, str], Plan], tuple[str, ...]]
+Chosen = Callable[[int, bool], Condition]
 NIGHT = "night_intersection_lane_change"
-PLANTED: dict[str, tuple[Callable[[Stage, str], Plan], tuple[str, ...]]] = {
+PLANTED: dict[str, Act] = {
     "pedestrian_crossing": (acts_place.pedestrian_crossing, ("L1", "L2", "L3")),
     "cut_in": (acts_traffic.cut_in, ("L1", "L2")),
     "hard_braking": (acts_traffic.hard_braking, ("L2", "L1", "L3")),
@@ -34,11 +37,27 @@ NEAR: dict[str, Callable[[Stage], Plan]] = {
     "sensor_dropout": acts_place.near_sensor_dropout,
 }
 QUIET: tuple[Callable[[Stage], Plan], ...] = (acts_traffic.follow, acts_place.bend, acts_traffic.change_lane)
-# One round of twelve drives: eight planted scenarios, two quiet drives, two near misses (and in every third drive a short sensor gap).
-ROUND = (
+# The first twelve drives: eight planted scenarios, two quiet drives, two near misses (and in every third drive a short sensor gap).
+CORE = (
     "pedestrian_crossing", "cut_in", "quiet", NIGHT, "low_ttc", "near",
     "hard_braking", "red_light_stop", "quiet", "curve_speed_adaptation", "sensor_dropout", "near",
 )  # fmt: skip
+
+
+def night_lane_change(turn: int, near: bool) -> Condition:
+    """Night with low visibility; under a clear sky for every other near miss."""
+    return night_low_visibility(turn) if not near or turn % 2 else Condition(lighting="night", weather="clear")
+
+
+# Scenarios that ask for a condition: what turn (and planted or near miss) gets which.
+CHOSEN: dict[str, Chosen] = {NIGHT: night_lane_change}
+# A family is a module with PLANTED, NEAR and CHOSEN. Of four dozens of drives one is the core's, three are the families'.
+FAMILIES: tuple[ModuleType, ...] = ()
+FAMILY_ACTS: tuple[str, ...] = tuple(name for family in FAMILIES for name in family.PLANTED)
+ALL_PLANTED: dict[str, Act] = PLANTED | {name: act for family in FAMILIES for name, act in family.PLANTED.items()}
+ALL_NEAR: dict[str, Callable[[Stage], Plan]] = NEAR | {name: act for family in FAMILIES for name, act in family.NEAR.items()}
+ALL_CHOSEN: dict[str, Chosen] = CHOSEN | {name: pick for family in FAMILIES for name, pick in family.CHOSEN.items()}
+DOZENS = 4
 VEHICLES, FIRST_DAY = 5, date(2026, 3, 2)
 
 
@@ -55,22 +74,26 @@ class Slot(Record):
     turn: int
 
 
+def cast(index: int) -> tuple[str, bool, int]:
+    """What a drive plays: the act, whether only as a near miss, and its turn."""
+    dozen, position = divmod(index, len(CORE))
+    if dozen % DOZENS and FAMILY_ACTS:
+        turn, at = divmod((dozen - dozen // DOZENS - 1) * len(CORE) + position, len(FAMILY_ACTS))
+        act = FAMILY_ACTS[at]
+        return act, turn % 4 == 2 and act in ALL_NEAR, turn
+    turn, act = dozen // DOZENS if FAMILY_ACTS else dozen, CORE[position]
+    near = act == "near"
+    return list(NEAR)[(2 * turn + (position > len(CORE) // 2)) % len(NEAR)] if near else act, near, turn
+
+
 def slot_of(index: int, *, seed: int) -> Slot:
     """The slot of a drive."""
-    turn, group = index // len(ROUND), index // 2
-    act, position = ROUND[index % len(ROUND)], index % len(ROUND)
-    near = act == "near"
-    if near:
-        act = list(NEAR)[(2 * turn + (position > len(ROUND) // 2)) % len(NEAR)]
-    condition = condition_of(index, seed=seed)
-    if act == NIGHT and (not near or turn % 2):
-        condition = night_low_visibility(turn)
-    elif act == NIGHT:
-        condition = Condition(lighting="night", weather="clear")
+    group, (act, near, turn) = index // 2, cast(index)
+    chosen = ALL_CHOSEN.get(act)
     return Slot(
         index=index, vehicle_id=f"veh-{group % VEHICLES + 1:02d}", place=group % 3,
         day=(FIRST_DAY + timedelta(days=group // 2)).isoformat(),
-        condition=condition, act=act, near=near, turn=turn,
+        condition=chosen(turn, near) if chosen else condition_of(index, seed=seed), act=act, near=near, turn=turn,
     )  # fmt: skip
 
 
@@ -84,10 +107,10 @@ def plan_of(slot: Slot, *, seed: int, attempt: int = 0) -> Plan:
 
 def _act(stage: Stage, slot: Slot) -> Plan:
     if slot.near:
-        return NEAR[slot.act](stage)
+        return ALL_NEAR[slot.act](stage)
     if slot.act == "quiet":
-        return QUIET[(2 * slot.turn + (slot.index % len(ROUND)) // 6) % len(QUIET)](stage)
-    act, levels = PLANTED[slot.act]
+        return QUIET[(2 * slot.turn + (slot.index % len(CORE)) // 6) % len(QUIET)](stage)
+    act, levels = ALL_PLANTED[slot.act]
     return act(stage, levels[slot.turn % len(levels)])
 
 

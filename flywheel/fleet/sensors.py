@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from flywheel.ego import FRONT_M, WHEELBASE_M
 from flywheel.fleet.drive import Drive
 from flywheel.fleet.motion import RATE_HZ
+from flywheel.fleet.network import MAIN_SPEED_MPS
+from flywheel.fleet.road import BIKE_M, PARKING_M
 from flywheel.fleet.scene import Instant
 from flywheel.fleet.sight import visible
+from flywheel.fleet.stage import Overlay
 from flywheel.fleet.town import MAIN_LIGHT
 
 Array = NDArray[np.float64]
 Row = tuple[int, dict[str, Any]]
 # One-sigma white noise, and constant biases of the IMU.
 SPEED_SIGMA, ACCEL_SIGMA, YAW_SIGMA, STEER_SIGMA = 0.02, 0.03, 0.001, 0.0005
-IMU_SIGMA, IMU_YAW_SIGMA, IMU_BIAS = 0.08, 0.002, 0.02
+IMU_SIGMA, IMU_YAW_SIGMA, IMU_BIAS, ROLL_SIGMA, WHEEL_SIGMA = 0.08, 0.002, 0.02, 0.004, 0.02
 POSE_SIGMA_M, POSE_SIGMA_RAD, LANE_SIGMA_M, GNSS_SIGMA_M = 0.01, 0.0005, 0.005, 0.6
 TRACK_SIGMA_M, TRACK_SIGMA_PER_M, TRACK_SPEED_SIGMA, TRACK_HEADING_SIGMA = 0.04, 0.0012, 0.08, 0.01
 TRACK_RANGE_M, LIGHT_RANGE_M, LIGHT_BEHIND_M, MAP_RANGE_M = 100.0, 80.0, 20.0, 200.0
@@ -39,10 +42,20 @@ def _kept(drive: Drive, topic: str, sample: int) -> bool:
 
 def _rows(drive: Drive, topic: str, columns: dict[str, Array], *, every: int = 1, digits: int = 5) -> Iterator[Row]:
     names = list(columns)
+    for lay in (lay for lay in drive.plan.overlays if lay.topic == topic):
+        columns[lay.column] = _laid_over(columns[lay.column], lay)
     table = np.round(np.column_stack([columns[name][::every] for name in names]), digits).tolist()
     for k, values in enumerate(table):
         if _kept(drive, topic, k * every):
             yield drive.t_ns(k * every), dict(zip(names, values, strict=True))
+
+
+def _laid_over(values: Array, lay: Overlay) -> Array:
+    t_s = np.arange(len(values)) / RATE_HZ
+    chosen = (t_s >= lay.t0_s) & (t_s < lay.t1_s)
+    changed = values.copy()
+    changed[chosen] = lay.values(t_s[chosen], values[chosen])
+    return changed
 
 
 def state_rows(drive: Drive) -> Iterator[Row]:
@@ -72,6 +85,7 @@ def imu_rows(drive: Drive) -> Iterator[Row]:
         "ay_mps2": ego.speed_mps * ego.yaw_rate_radps + bias[1] + IMU_SIGMA * draw[1],
         "az_mps2": GRAVITY + bias[2] + IMU_SIGMA * draw[2],
         "yaw_rate_radps": ego.yaw_rate_radps + IMU_YAW_SIGMA * draw[3],
+        "roll_rate_radps": ROLL_SIGMA * _rng(drive, "/imu/roll").standard_normal(len(ego.t_s)),
     })  # fmt: skip
 
 
@@ -86,12 +100,22 @@ def gnss_rows(drive: Drive) -> Iterator[Row]:
 
 def environment_rows(drive: Drive) -> Iterator[Row]:
     """`/environment`, 1 Hz."""
-    for sample in range(0, len(drive.ego.t_s), RATE_HZ):
-        yield drive.t_ns(sample), drive.environment.model_dump()
+    still = {name: np.full(len(drive.ego.t_s), value) for name, value in drive.environment.model_dump().items()}
+    yield from _rows(drive, "/environment", still, every=RATE_HZ)
+
+
+def vehicle_rows(drive: Drive) -> Iterator[Row]:
+    """`/vehicle`, 20 Hz: wheel speed and what the assistance systems do; all quiet unless the script says otherwise."""
+    ego = drive.ego
+    slack = WHEEL_SIGMA * _rng(drive, "/vehicle").standard_normal(len(ego.t_s)) * (ego.speed_mps > 0)
+    quiet = {name: np.zeros(len(ego.t_s)) for name in ("engaged", "driver_override", "fcw", "aeb", "abs", "esc")}
+    yield from _rows(drive, "/vehicle", {"wheel_speed_mps": np.maximum(ego.speed_mps + slack, 0.0), **quiet}, every=5)
 
 
 def light_rows(drive: Drive) -> Iterator[Row]:
     """`/lights`, 10 Hz, from 80 m before the stop line to 20 m past it."""
+    if drive.plan.control != "light":
+        return
     s, _ = drive.road.project(drive.ego.x_m[::10], drive.ego.y_m[::10])
     rng = _rng(drive, "/lights")
     distance = drive.network.stop_line_s_m - s - FRONT_M
@@ -102,9 +126,15 @@ def light_rows(drive: Drive) -> Iterator[Row]:
 
 
 def lane_rows(drive: Drive) -> Iterator[Row]:
-    """`/lane`, 10 Hz: the ego's lane on the map. Distances run from the front bumper; null beyond 200 m or once passed."""
+    """`/lane`, 10 Hz: the ego's lane on the map; nothing while the ego is turned away from the road or beyond the oncoming lane.
+
+    Distances run from the front bumper; null beyond 200 m or once passed.
+    """
     place, network, ego = drive.place, drive.network, drive.ego
     s, d = drive.road.project(ego.x_m[::10], ego.y_m[::10])
+    turned = ego.heading_rad[::10] - np.interp(s, drive.road.s, drive.road.heading_rad)
+    aligned = (np.cos(turned) > 0.5) & (d < place.lane_m)
+    edge_m = place.kerb_m + BIKE_M + PARKING_M
     noise = LANE_SIGMA_M * _rng(drive, "/lane").standard_normal(len(s))
     index = np.clip(np.floor((d + place.kerb_m) / place.lane_m), 0, place.lanes - 1).astype(int)
     centre = -(place.lanes - index - 0.5) * place.lane_m
@@ -113,16 +143,27 @@ def lane_rows(drive: Drive) -> Iterator[Row]:
         edge = ":J" if inside else "main_a" if front < network.junction_in_s_m else "main_b"
         reach = s_k + np.arange(0.0, max(5.0 * ego.speed_mps[10 * k], 20.0), 1.0)
         bends = drive.road.curvature(reach, centre[k])
+        if not aligned[k]:
+            continue
         yield drive.t_ns(k * 10), {
             "lane_id": f"{edge}_{index[k]}", "lane_index": int(index[k]), "offset_m": round(float(d[k] - centre[k] + noise[k]), 4),
             "width_m": place.lane_m, "curvature_1pm": round(float(bends[0]), 6), "in_junction": bool(inside),
             "curvature_ahead_1pm": round(float(bends[np.argmax(np.abs(bends))]), 6), "junction_m": _ahead(network.junction_in_s_m - front),
             "stop_line_m": _ahead(network.stop_line_s_m - front), "crosswalk_m": _crosswalk(drive, float(front)),
+            "lanes": place.lanes, "lane_ends_m": _lane_ends(drive, float(front), int(index[k])),
+            "road_left_m": round(float(edge_m - d[k]), 4), "road_right_m": round(float(edge_m + d[k]), 4),
+            "speed_limit_mps": MAIN_SPEED_MPS, "control": drive.plan.control if front <= network.stop_line_s_m else None,
         }  # fmt: skip
 
 
 def _ahead(distance_m: float) -> float | None:
     return round(float(distance_m), 3) if 0.0 <= distance_m <= MAP_RANGE_M else None
+
+
+def _lane_ends(drive: Drive, front_s_m: float, index: int) -> float | None:
+    """Only the rightmost lane ends anywhere."""
+    ends = drive.plan.lane_ends_s_m
+    return None if ends is None or index else _ahead(ends - front_s_m)
 
 
 def _crosswalk(drive: Drive, front_s_m: float) -> float | None:
@@ -156,5 +197,5 @@ def _boxes(scene: Instant, draws: Array) -> Iterator[dict[str, Any] | None]:
             "z_m": actor.height_m / 2, "heading_rad": round(float(np.arctan2(np.sin(heading), np.cos(heading))), 5),
             "length_m": actor.length_m, "width_m": actor.width_m, "height_m": actor.height_m,
             "vx_mps": actor.speed_mps * np.cos(course) + still * draw[3], "vy_mps": actor.speed_mps * np.sin(course) + still * draw[4],
-            "visible": sight, "position_sigma_m": round(sigma, 4),
+            "visible": sight, "position_sigma_m": round(sigma, 4), "subclass": actor.subclass, "flashing": actor.flashing,
         }  # fmt: skip

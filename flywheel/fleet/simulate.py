@@ -23,7 +23,7 @@ from flywheel.fleet.motion import LEAD_S, RATE_HZ, Motion
 from flywheel.fleet.network import FIRST_LANE
 from flywheel.fleet.road import road_of
 from flywheel.fleet.scene import ActorClass
-from flywheel.fleet.stage import SIZES, Fellow, Plan
+from flywheel.fleet.stage import SIZES, Fellow, Plan, Scripted
 
 Array = NDArray[np.float64]
 STEP_S, SETTLE_S, RANGE_M = 0.1, 75.0, 125.0
@@ -44,11 +44,22 @@ class Mover:
     speed_mps: Array
     accel_mps2: Array
     every: int = 1  # the motion is a straight line between every n-th sample
+    size_m: tuple[float, float, float] = (0.0, 0.0, 0.0)  # length, width, height; its class's usual size if zero
+    subclass: str | None = None
+    flashing: bool = False
 
-    @property
-    def size_m(self) -> tuple[float, float, float]:
-        """Length, width, height."""
-        return SIZES[self.cls]
+    def __post_init__(self) -> None:
+        if not any(self.size_m):
+            object.__setattr__(self, "size_m", SIZES[self.cls])
+
+
+def scripted_mover(actor: Scripted) -> Mover:
+    """A scripted actor over the drive itself."""
+    m = actor.motion.since_start()
+    return Mover(
+        actor.actor_id, actor.cls, m.x_m, m.y_m, m.heading_rad, m.speed_mps, m.accel_mps2,
+        size_m=actor.size_m, subclass=actor.subclass, flashing=actor.flashing,
+    )  # fmt: skip
 
 
 def _types() -> str:
@@ -82,7 +93,8 @@ def demand(plan: Plan) -> str:
     rows = [_types(), '<route id="main" edges="main_a main_b"/>']
     if plan.oncoming:
         rows += [_flow(f"on_{k}", k, "back_b back_a", p, lane="random") for k, p in (("car", 0.16), ("truck", 0.03), ("bus", 0.015))]
-    rows += [_flow("north", "car", "south_in north_out", 0.06), _flow("south", "car", "north_in south_out", 0.06)]
+    if plan.crossing_traffic:
+        rows += [_flow("north", "car", "south_in north_out", 0.06), _flow("south", "car", "north_in south_out", 0.06)]
     rows += [_flow("bike_out", "bike", "main_a main_b", 0.08), _flow("bike_back", "bike", "back_b back_a", 0.08)]
     sides = (("walk_a", "main_a"), ("walk_b", "main_b"), ("walk_c", "back_a"), ("walk_d", "back_b"), ("walk_e", "main_a main_b"))
     rows += [_walkers(name, edges, 0.08) for name, edges in sides]
@@ -146,10 +158,15 @@ def _insert(link: Any, plan: Plan) -> None:
     s_ego = float(road.project(plan.ego.x_m[:1], plan.ego.y_m[:1])[0][0])
     link.vehicle.add(EGO, "main", typeID=EGO, departPos="0")
     for actor in plan.actors:
-        if actor.cls != "pedestrian":
+        if _is_traffic(actor):
             link.vehicle.add(actor.actor_id, "main", typeID={v: k for k, v in DRIVERS.items()}[actor.cls], departPos="0")
     for k, fellow in enumerate(plan.fellows):
         _insert_fellow(link, f"fellow.{k}", fellow, s_ego + FRONT_M + fellow.ahead_m, plan)
+
+
+def _is_traffic(actor: Scripted) -> bool:
+    """Whether SUMO's cars see it: people, things and what says otherwise they do not."""
+    return actor.in_traffic and actor.cls in DRIVERS.values()
 
 
 def _insert_fellow(link: Any, name: str, fellow: Fellow, s_m: float, plan: Plan) -> None:
@@ -197,7 +214,7 @@ def _run(link: Any, plan: Plan) -> tuple[dict[str, Array], dict[str, ActorClass]
     steps = round(plan.duration_s / STEP_S) + 1
     rows: dict[str, Array] = {}
     kinds: dict[str, ActorClass] = {}
-    vehicles = [a for a in plan.actors if a.cls != "pedestrian"]
+    vehicles = [actor for actor in plan.actors if _is_traffic(actor)]
     skip, phase = {EGO, *(a.actor_id for a in plan.actors)}, 0
     for k in range(-lead, steps):
         wanted = _light_phase(plan, k * STEP_S)
@@ -245,7 +262,5 @@ def simulate(plan: Plan, *, seed: int, label: str) -> tuple[Mover, ...]:
         rows, kinds = _run(link, plan)
     samples = round(plan.duration_s * RATE_HZ) + 1
     movers = [_mover(name, kinds[name], row, samples) for name, row in rows.items() if not np.isnan(row[:, 0]).all()]
-    for actor in plan.actors:
-        m = actor.motion.since_start()
-        movers.append(Mover(actor.actor_id, actor.cls, m.x_m, m.y_m, m.heading_rad, m.speed_mps, m.accel_mps2))
+    movers += [scripted_mover(actor) for actor in plan.actors]
     return tuple(sorted(movers, key=lambda m: m.actor_id))

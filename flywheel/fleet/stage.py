@@ -1,10 +1,11 @@
 """What a scripted drive is (`Plan`) and the helper that places vehicles on the road (`Stage`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M
 from flywheel.fleet.motion import Motion, Profile, along, lateral
@@ -15,10 +16,11 @@ from flywheel.types import Condition, Record
 
 SIZES: dict[ActorClass, tuple[float, float, float]] = {
     "car": (4.6, 1.85, 1.5), "truck": (9.0, 2.5, 3.3), "bus": (12.0, 2.55, 3.1),
-    "pedestrian": (0.5, 0.55, 1.75), "cyclist": (1.8, 0.6, 1.7),
+    "pedestrian": (0.5, 0.55, 1.75), "cyclist": (1.8, 0.6, 1.7), "other": (0.4, 0.4, 0.7),
 }  # fmt: skip
 GREEN: tuple[tuple[float, LightState], ...] = ((-1e6, "green"),)
 Shifts = Sequence[tuple[float, float, float]]
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,14 @@ class Scripted:
     actor_id: str
     cls: ActorClass
     motion: Motion
+    size_m: tuple[float, float, float] = (0.0, 0.0, 0.0)  # length, width, height; its class's usual size if zero
+    subclass: str | None = None
+    flashing: bool = False
+    in_traffic: bool = True  # a vehicle that SUMO's cars see and react to
 
-    @property
-    def size_m(self) -> tuple[float, float, float]:
-        """Length, width, height."""
-        return SIZES[self.cls]
+    def __post_init__(self) -> None:
+        if not any(self.size_m):
+            object.__setattr__(self, "size_m", SIZES[self.cls])
 
 
 class NearMiss(Record):
@@ -50,6 +55,17 @@ class Dropout(Record):
     topic: Literal["/imu", "/gnss"]
     t0_s: float
     t1_s: float
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Changes one column of a sensor's messages between two times: `values(t_s, before)` gives what is sent instead."""
+
+    topic: Literal["/ego/state", "/imu", "/gnss", "/environment", "/vehicle"]
+    column: str
+    t0_s: float
+    t1_s: float
+    values: Callable[[Array, Array], Array]
 
 
 class Fellow(Record):
@@ -73,10 +89,14 @@ class Plan:
     actors: tuple[Scripted, ...] = ()
     lights: tuple[tuple[float, LightState], ...] = GREEN
     dropouts: tuple[Dropout, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
     near: tuple[NearMiss, ...] = ()
     fellows: tuple[Fellow, ...] = ()
     oncoming: bool = True
     clear_s_m: tuple[float, ...] = ()
+    control: Literal["light", "stop"] = "light"  # what rules the ego's stop line
+    lane_ends_s_m: float | None = None  # where the ego's rightmost lane ends
+    crossing_traffic: bool = True
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,15 @@ def bus(length: float, width: float, height: float, seed: int, front_seen: bool)
     return out.build()
 
 
+def thing(length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
+    """Something that lies or stands on the road: a plain body, narrower at its top."""
+    out, a, b = FaceList(cls=f.POLE), length / 2, width / 2
+    hue = ((0.85, 0.35, 0.10), (0.45, 0.33, 0.22), (0.25, 0.24, 0.23))[hashed(seed, 16) % 3]
+    out.taper((-a, -b, 0.0), (a, b, height), (-a * 0.6, a * 0.6), (-b * 0.6, b * 0.6), hue)
+    return out.build()
+
+
 @lru_cache(maxsize=1024)
 def vehicle(cls: str, length: float, width: float, height: float, seed: int, front_seen: bool) -> Faces:
     """A vehicle's faces in its own frame (x forward, ground at z = 0), all within its box, in painting order."""
-    return {"car": car, "truck": truck, "bus": bus}[cls](length, width, height, seed, front_seen)
+    return {"car": car, "truck": truck, "bus": bus, "other": thing}[cls](length, width, height, seed, front_seen)

@@ -21,14 +21,17 @@ NUMBER, NULLABLE = {"type": "number"}, {"type": ["number", "null"]}
 FIELDS: dict[str, tuple[str, dict[str, Any]]] = {
     "/ego/state": ("VehicleState", dict.fromkeys(
         ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "steering_rad", "brake", "throttle", "x_m", "y_m", "heading_rad"), NUMBER)),
-    "/imu": ("Imu", dict.fromkeys(("ax_mps2", "ay_mps2", "az_mps2", "yaw_rate_radps"), NUMBER)),
+    "/imu": ("Imu", dict.fromkeys(("ax_mps2", "ay_mps2", "az_mps2", "yaw_rate_radps", "roll_rate_radps"), NUMBER)),
     "/environment": ("Environment", dict.fromkeys(
-        ("sun_elevation_deg", "sun_azimuth_rad", "illuminance_lx", "visibility_m", "rain_mmph", "snow_mmph"), NUMBER)),
+        ("sun_elevation_deg", "sun_azimuth_rad", "illuminance_lx", "visibility_m", "rain_mmph", "snow_mmph", "temperature_c"), NUMBER)),
+    "/vehicle": ("Vehicle", dict.fromkeys(("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"), NUMBER)),
     "/lights": ("TrafficLight", {"light_id": {"type": "string"}, "state": {"enum": ["red", "yellow", "green"]}, "stop_line_m": NULLABLE}),
     "/lane": ("LaneContext", {
         "lane_id": {"type": "string"}, "lane_index": {"type": "integer"}, "offset_m": NUMBER, "width_m": NUMBER, "curvature_1pm": NUMBER,
         "in_junction": {"type": "boolean"},
         "curvature_ahead_1pm": NULLABLE, "junction_m": NULLABLE, "stop_line_m": NULLABLE, "crosswalk_m": NULLABLE,
+        "lanes": {"type": "integer"}, "lane_ends_m": NULLABLE, "road_left_m": NULLABLE, "road_right_m": NULLABLE,
+        "speed_limit_mps": NUMBER, "control": {"enum": ["light", "stop", "yield", None]},
     }),
 }  # fmt: skip
 PROTOBUF = {
@@ -89,6 +92,8 @@ def _entity(entity: Any, box: dict[str, Any], t_ns: int) -> None:
         "cls": box["cls"], "vx_mps": f"{box['vx_mps']:.4f}", "vy_mps": f"{box['vy_mps']:.4f}",
         "visible": "true" if box["visible"] else "false", "position_sigma_m": f"{box['position_sigma_m']:.4f}",
     }  # fmt: skip
+    if box["subclass"]:
+        words |= {"subclass": box["subclass"], "flashing": "true" if box["flashing"] else "false"}
     for key, value in words.items():
         entity.metadata.add(key=key, value=value)
 
@@ -149,7 +154,8 @@ def messages(drive: Drive, *, camera: Camera | None) -> Iterator[Message]:
     scenes = instants_of(drive)
     streams = [
         _json("/ego/state", sensors.state_rows(drive)), _json("/imu", sensors.imu_rows(drive)), _gnss(sensors.gnss_rows(drive)),
-        _json("/environment", sensors.environment_rows(drive)), _tracks(sensors.track_rows(drive, scenes)),
+        _json("/environment", sensors.environment_rows(drive)), _json("/vehicle", sensors.vehicle_rows(drive)),
+        _tracks(sensors.track_rows(drive, scenes)),
         _json("/lights", sensors.light_rows(drive)), _json("/lane", sensors.lane_rows(drive)),
     ]  # fmt: skip
     if camera is not None:

@@ -15,7 +15,7 @@ from flywheel.ingest.mcap_others import OtherTracks
 from flywheel.ingest.mcap_proto import foxglove_name
 from flywheel.ingest.mcap_read import Batch, Channel, MetadataRecord
 from flywheel.ingest.mcap_ros import Merged, RosTopics, is_ros, streams_of
-from flywheel.ingest.mcap_signals import EGO, ENVIRONMENT, GNSS, IMU, FixSource, JsonSource, Signals, Source
+from flywheel.ingest.mcap_signals import EGO, ENVIRONMENT, GNSS, IMU, VEHICLE, FixSource, JsonSource, Signals, Source
 from flywheel.ingest.mcap_streams import JsonTable, Sink, Unread, unread_findings
 from flywheel.ingest.mcap_survey import Survey
 from flywheel.ingest.mcap_tracks import TRACKS, FleetTracks
@@ -147,8 +147,9 @@ def _sources(survey: Survey, spoke: Sequence[Channel], mounts: Mounts) -> Iterat
         yield JsonSource(IMU, count=survey.count(IMU))
     if fix is not None and (EGO in by_name or mounts.ego_link() is not None):
         yield FixSource(fix, count=survey.count(fix), strict=EGO in by_name)
-    if ENVIRONMENT in by_name:
-        yield JsonSource(ENVIRONMENT, count=survey.count(ENVIRONMENT))
+    for topic in (ENVIRONMENT, VEHICLE):
+        if topic in by_name:
+            yield JsonSource(topic, count=survey.count(topic))
 
 
 def _fix_topic(survey: Survey, spoke: Iterable[Channel]) -> str | None:

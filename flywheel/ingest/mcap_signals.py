@@ -18,13 +18,15 @@ from flywheel.ingest.signals import Stream, signals_table
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
 
-EGO, IMU, GNSS, ENVIRONMENT = "/ego/state", "/imu", "/gnss", "/environment"
+EGO, IMU, GNSS, ENVIRONMENT, VEHICLE = "/ego/state", "/imu", "/gnss", "/environment", "/vehicle"
 _EGO = ("speed_mps", "ax_mps2", "ay_mps2", "yaw_rate_radps", "steering_rad", "brake", "throttle", "x_m", "y_m", "heading_rad")
 _IMU = ("ax_mps2", "ay_mps2", "az_mps2", "yaw_rate_radps")
-_SKY = ("sun_elevation_deg", "sun_azimuth_rad", "illuminance_lx", "visibility_m", "rain_mmph", "snow_mmph")
+_VEHICLE = ("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc")
+_SKY = ("sun_elevation_deg", "sun_azimuth_rad", "illuminance_lx", "visibility_m", "rain_mmph", "snow_mmph", "temperature_c")
 # The fleet's JSON topics -> {field of the message: column of SIGNALS}.
 JSON_SIGNALS: dict[str, dict[str, str]] = {
-    EGO: {name: name for name in _EGO}, IMU: {name: f"imu_{name}" for name in _IMU}, ENVIRONMENT: {name: name for name in _SKY},
+    EGO: {name: name for name in _EGO}, IMU: {name: f"imu_{name}" for name in _IMU} | {"roll_rate_radps": "roll_rate_radps"},
+    ENVIRONMENT: {name: name for name in _SKY}, VEHICLE: {name: name for name in _VEHICLE},
 }  # fmt: skip
 # What a row may depend on lies within two periods of the slowest stream; never less than this.
 MARGIN_NS = 2 * 10**9

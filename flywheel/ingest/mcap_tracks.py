@@ -55,7 +55,10 @@ def fleet_rows(found: Entities) -> pa.Table:
     for name, values in motion.items():
         _check(found, values.is_valid(), lambda at, name=name: f"metadata {name} is missing")  # type: ignore[misc]
     numbers = {**found.box, "heading_rad": heading(found.quaternion), **motion, "position_sigma_m": said.numbers("position_sigma_m")}
-    table = pa.table({"t_ns": found.times, "track_id": found.ids, "cls": cls, **numbers, "visible": said.flags("visible")})
+    table = pa.table({
+        "t_ns": found.times, "track_id": found.ids, "cls": cls, **numbers, "visible": said.flags("visible"),
+        "subclass": said.text("subclass"), "flashing": said.flags("flashing"),
+    })  # fmt: skip
     for name in numbers:
         values = table[name].drop_null().to_numpy()
         times = found.times[table[name].is_valid().to_numpy()] if len(values) < len(table) else found.times

@@ -49,8 +49,9 @@ SIGNAL_LIMITS: dict[str, Limit] = {
     "lat_deg": Limit(-90, 90, "error"), "lon_deg": Limit(-180, 180, "error"), "sun_elevation_deg": Limit(-90, 90, "error"),
     "sun_azimuth_rad": Limit(-6.3, 6.3, "warning"), "illuminance_lx": Limit(0, 200_000, "warning"),
     "visibility_m": Limit(0, 200_000, "warning"),
-    "rain_mmph": Limit(0, 300, "warning"), "snow_mmph": Limit(0, 100, "warning"),
-}  # fmt: skip
+    "rain_mmph": Limit(0, 300, "warning"), "snow_mmph": Limit(0, 100, "warning"), "temperature_c": Limit(-60, 70, "warning"),
+    "wheel_speed_mps": Limit(-30, 120, "warning"), "roll_rate_radps": Limit(-5, 5, "warning"),
+} | dict.fromkeys(("engaged", "driver_override", "fcw", "aeb", "abs", "esc"), Limit(0, 1, "warning"))  # fmt: skip
 TRACK_LIMITS: dict[str, Limit] = {
     "length_m": Limit(0.01, 60, "warning"), "width_m": Limit(0.01, 30, "warning"), "height_m": Limit(0.01, 30, "warning"),
     "x_m": Limit(-1000, 1000, "warning"), "y_m": Limit(-1000, 1000, "warning"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from flywheel.errors import require
 from flywheel.mine.catalogue import Scenario
-from flywheel.mine.hits import Hit
+from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Ints
 from flywheel.store import Store
@@ -58,3 +58,8 @@ def condition_by_luma(store: Store, drive: Drive) -> str | None:
     if not grey:
         return None
     return "night_clear" if float(np.median([np.median(image) for image in grey])) < DARK_LUMA else "day_clear"
+
+
+DETECTORS: dict[str, Detector] = {
+    "sensor_dropout": sensor_dropout,
+}

@@ -4,7 +4,7 @@ import numpy as np
 
 from flywheel.errors import NotEvaluable
 from flywheel.mine.catalogue import Scenario
-from flywheel.mine.hits import Hit, lowest
+from flywheel.mine.hits import Detector, Hit, lowest
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Clock, Mask, Reals, Spans, graded, hysteresis, lasting, runs
 from flywheel.mine.signals import Ego
@@ -83,3 +83,9 @@ def _curve_hit(clock: Clock, lateral: Reals, first: int, curves: Spans, entry: S
     if not entry.settings["apex_low_mps2"] <= lateral[apex] <= entry.settings["apex_high_mps2"]:
         return None
     return Hit(int(clock.t_ns[first]), int(clock.t_ns[apex]), int(clock.t_ns[apex]), float(lateral[apex]), 1)
+
+
+DETECTORS: dict[str, Detector] = {
+    "hard_braking": hard_braking,
+    "curve_speed_adaptation": curve_speed_adaptation,
+}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flywheel.mine.catalogue import Scenario
-from flywheel.mine.hits import Hit, lowest
+from flywheel.mine.hits import Detector, Hit, lowest
 from flywheel.mine.lanes import Lanes
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, Spans, graded, touched
@@ -49,3 +49,9 @@ def night_intersection_lane_change(drive: Drive, entry: Scenario) -> list[Hit]:
     spans, level = graded([sideways >= least], hold, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     at = touched(spans, Spans(counted, counted))
     return [Hit(h.t0_ns, h.t1_ns, h.t_peak_ns, -h.peak, h.level) for h in lowest(spans.take(at), level[at], clock, -sideways)]
+
+
+DETECTORS: dict[str, Detector] = {
+    "red_light_stop": red_light_stop,
+    "night_intersection_lane_change": night_intersection_lane_change,
+}

@@ -120,8 +120,16 @@ class Drive:
             "lights": len(self.tables.lights) == 0,
             "environment": not self.sky.known,
             "streams": not self.streams,
+            "imu": not self._says("imu_az_mps2", "imu_ax_mps2"),
+            "gnss": not self._says("lat_deg"),
+            "vehicle": not self._says("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"),
+            "frames": len(self.tables.frames) == 0,
         }
         return f"no {signal}" if lacks[signal] else None
+
+    def _says(self, *columns: str) -> bool:
+        """Whether the drive has samples of any of these signals."""
+        return any(self.tables.signals[name].null_count < len(self.tables.signals) for name in columns)
 
     @cached_property
     def grid_ns(self) -> Ints:

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import FlywheelError, NotEvaluable
-from flywheel.mine import conditions, ego, junctions, tracks
+from flywheel.mine import conditions
 from flywheel.mine.catalogue import Scenario, catalogue
-from flywheel.mine.hits import Detector, Hit
+from flywheel.mine.detectors import detector_of
+from flywheel.mine.hits import Hit
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.segments import Mask
 from flywheel.mine.signals import CONDITION_NAMES
@@ -23,17 +24,6 @@ from flywheel.video import COLUMNS as VIDEO_COLUMNS
 Row = dict[str, Any]
 BAD_DRIVE = (FlywheelError, pa.ArrowException, ValueError, ArithmeticError, LookupError)
 ASSUMED = "day_clear"
-
-DETECTORS: dict[str, Detector] = {
-    "hard_braking": ego.hard_braking,
-    "cut_in": tracks.cut_in,
-    "low_ttc": tracks.low_ttc,
-    "pedestrian_crossing": tracks.pedestrian_crossing,
-    "red_light_stop": junctions.red_light_stop,
-    "night_intersection_lane_change": junctions.night_intersection_lane_change,
-    "curve_speed_adaptation": ego.curve_speed_adaptation,
-    "sensor_dropout": conditions.sensor_dropout,
-}
 
 
 class FailedDrive(Record):
@@ -99,15 +89,11 @@ def write_drive(store: Store, batch_id: str, drive_id: str, mined: Mined) -> Non
 def load_drive(store: Store, batch_id: str, row: Row) -> DriveTables:
     """The tables of one drive; a table without a part is empty."""
     columns = {
-        "LIGHTS": ["t_ns", "state", "stop_line_m"],
+        "LIGHTS": [name for name in SCHEMAS["LIGHTS"].names if name != "drive_id"],
         "FRAMES": list(VIDEO_COLUMNS),
-        "SIGNALS": [
-            name
-            for name in SCHEMAS["SIGNALS"].names
-            if name not in ("drive_id", "steering_rad", "steering_wheel_rad", "brake", "throttle", "lon_deg")
-        ],
-        "TRACKS": ["t_ns", "track_id", "cls", "x_m", "y_m", "heading_rad", "length_m", "width_m", "vx_mps", "vy_mps"],
-        "LANES": ["t_ns", "lane_index", "offset_m", "width_m", "in_junction", "junction_m"],
+        "SIGNALS": [name for name in SCHEMAS["SIGNALS"].names if name != "drive_id"],
+        "TRACKS": [name for name in SCHEMAS["TRACKS"].names if name not in ("drive_id", "z_m", "height_m")],
+        "LANES": [name for name in SCHEMAS["LANES"].names if name != "drive_id"],
     }
     found = {
         name.lower(): read_table(store, name, batch_id=batch_id, part=row["drive_id"], columns=wanted) for name, wanted in columns.items()
@@ -137,7 +123,7 @@ def _events(drive: Drive, entry: Scenario) -> list[Row] | str:
     if reasons:
         return ", ".join(reasons)
     try:
-        hits = DETECTORS[entry.name](drive, entry)
+        hits = detector_of(entry)(drive, entry)
     except NotEvaluable as err:
         return str(err)
     codes = drive.conditions(np.array([hit.t_peak_ns for hit in hits], np.int64))

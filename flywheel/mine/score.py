@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -38,13 +39,16 @@ class _Truth(BaseModel):
     model_config = ConfigDict(extra="ignore")
     drives: tuple[_Named, ...]
     events: tuple[_Planted, ...]
+    borderline: tuple[_Planted, ...] = ()
     near_misses: tuple[_Planted, ...] = ()
 
 
 class ScenarioScore(Record):
     """One scenario: events planted, events mined (`found`), how many of each match one to one, and the two ratios.
 
-    A ratio without a denominator is None. Boundary errors are medians over matched events, in seconds, mined minus planted.
+    Borderline truth, of which sensor noise decides whether it reaches a threshold, is neither planted nor found: `borderline` counts it,
+    `borderline_found` how much of it was mined. A ratio without a denominator is None. Boundary errors: medians over matched events of
+    how far off mined times are, in seconds.
     """
 
     scenario: str
@@ -56,6 +60,8 @@ class ScenarioScore(Record):
     recall_interval: Interval | None
     precision_interval: Interval | None
     levels_right: int
+    borderline: int
+    borderline_found: int
     near_misses: int
     near_miss_hits: int
     onset_error_s: float | None
@@ -133,32 +139,60 @@ def score_mining(store: Store, truth: Path) -> MiningScore:
     known = read_truth(truth)
     found, mined = _mined(store)
     drives = sorted(drive.drive for drive in known.drives)
-    planted, near = _grouped(known.events), _grouped(known.near_misses)
-    scores = [_score(entry.name, drives, planted, near, found) for entry in catalogue()]
+    kinds = _Kinds(_grouped(known.events), _grouped(known.borderline), _grouped(known.near_misses), found)
+    scores = [_score(entry.name, [kinds.of((drive, entry.name)) for drive in drives]) for entry in catalogue()]
     return MiningScore(drives=len(drives), drives_missing=tuple(d for d in drives if d not in mined), scenarios=tuple(scores))
 
 
-def _score(
-    name: str, drives: list[str], planted: dict[Key, list[_Planted]], near: dict[Key, list[_Planted]], found: dict[Key, list[Row]]
-) -> ScenarioScore:
-    pairs: list[tuple[_Planted, Row]] = []
-    hits = misses = 0
-    for drive in drives:
-        truth, mined = planted.get((drive, name), []), found.get((drive, name), [])
-        matched = match([(p.t0_ns, p.t1_ns) for p in truth], [(m["t0_ns"], m["t1_ns"]) for m in mined])
-        pairs += [(truth[p], mined[m]) for p, m in matched]
-        stray = [row for i, row in enumerate(mined) if i not in {m for _, m in matched}]
-        misses += len(near.get((drive, name), []))
-        hits += sum(any(overlap_ns((n.t0_ns, n.t1_ns), (s["t0_ns"], s["t1_ns"])) >= 0 for s in stray) for n in near.get((drive, name), []))
-    total = sum(len(planted.get((drive, name), [])) for drive in drives)
-    events = sum(len(found.get((drive, name), [])) for drive in drives)
+@dataclass(frozen=True)
+class _Kinds:
+    """Everything known and mined, by drive and scenario."""
+
+    planted: dict[Key, list[_Planted]]
+    borderline: dict[Key, list[_Planted]]
+    near: dict[Key, list[_Planted]]
+    mined: dict[Key, list[Row]]
+
+    def of(self, key: Key) -> "_Matched":
+        """One drive's events of one scenario, matched: clear truth first, then what is borderline."""
+        truth, doubtful, mined = self.planted.get(key, []), self.borderline.get(key, []), self.mined.get(key, [])
+        sure = match([_span(p) for p in truth], [(m["t0_ns"], m["t1_ns"]) for m in mined])
+        rest = [row for i, row in enumerate(mined) if i not in {m for _, m in sure}]
+        faint = {m for _, m in match([_span(p) for p in doubtful], [(m["t0_ns"], m["t1_ns"]) for m in rest])}
+        stray = [row for i, row in enumerate(rest) if i not in faint]
+        near = self.near.get(key, [])
+        hits = sum(any(overlap_ns(_span(n), (s["t0_ns"], s["t1_ns"])) >= 0 for s in stray) for n in near)
+        return _Matched([(truth[p], mined[m]) for p, m in sure], len(truth), len(stray), len(doubtful), len(faint), len(near), hits)
+
+
+@dataclass(frozen=True)
+class _Matched:
+    pairs: list[tuple[_Planted, Row]]
+    planted: int
+    stray: int
+    borderline: int
+    faint: int
+    near: int
+    hits: int
+
+
+def _span(event: _Planted) -> tuple[int, int]:
+    return event.t0_ns, event.t1_ns
+
+
+def _score(name: str, drives: list[_Matched]) -> ScenarioScore:
+    pairs = [pair for drive in drives for pair in drive.pairs]
+    total, matched = sum(drive.planted for drive in drives), len(pairs)
+    events = matched + sum(drive.stray for drive in drives)
     return ScenarioScore(
-        scenario=name, planted=total, found=events, matched=len(pairs), recall=len(pairs) / total if total else None,
-        precision=len(pairs) / events if events else None, recall_interval=wilson(len(pairs), trials=total) if total else None,
-        precision_interval=wilson(len(pairs), trials=events) if events else None,
-        levels_right=sum(p.level == m["level"] for p, m in pairs), near_misses=misses, near_miss_hits=hits,
-        onset_error_s=_typical((m["t0_ns"] - p.t0_ns) / 1e9 for p, m in pairs),
-        end_error_s=_typical((m["t1_ns"] - p.t1_ns) / 1e9 for p, m in pairs),
+        scenario=name, planted=total, found=events, matched=matched, recall=matched / total if total else None,
+        precision=matched / events if events else None, recall_interval=wilson(matched, trials=total) if total else None,
+        precision_interval=wilson(matched, trials=events) if events else None,
+        levels_right=sum(p.level == m["level"] for p, m in pairs),
+        borderline=sum(drive.borderline for drive in drives), borderline_found=sum(drive.faint for drive in drives),
+        near_misses=sum(drive.near for drive in drives), near_miss_hits=sum(drive.hits for drive in drives),
+        onset_error_s=_typical(abs(m["t0_ns"] - p.t0_ns) / 1e9 for p, m in pairs),
+        end_error_s=_typical(abs(m["t1_ns"] - p.t1_ns) / 1e9 for p, m in pairs),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from flywheel.mine.catalogue import Scenario
-from flywheel.mine.hits import Hit, lowest
+from flywheel.mine.hits import Detector, Hit, lowest
 from flywheel.mine.objects import VEHICLES, Objects
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, Spans, graded, lasting, merge, runs
@@ -143,3 +143,10 @@ def _apart(hits: list[Hit], merge_s: float) -> list[Hit]:
         if not (kept and kept[-1].actors == hit.actors and hit.t0_ns - kept[-1].t1_ns < merge_s * NS):
             kept.append(hit)
     return sorted(kept, key=lambda h: (h.t0_ns, h.actors))
+
+
+DETECTORS: dict[str, Detector] = {
+    "low_ttc": low_ttc,
+    "cut_in": cut_in,
+    "pedestrian_crossing": pedestrian_crossing,
+}

@@ -12,10 +12,10 @@ from flywheel.fleet import make
 from flywheel.fleet.drive import drive_of, instants, world
 from flywheel.fleet.make import FleetReport, drive_scenes, make_fleet
 from flywheel.fleet.network import network_of
-from flywheel.fleet.oracle_rules import truth_of
 from flywheel.fleet.road import places, road_of
 from flywheel.fleet.script import NEAR, PLANTED, plan_of, slot_of
 from flywheel.fleet.sight import visible
+from flywheel.fleet.truth import truth_of
 from flywheel.fleet.write import quaternion
 from flywheel.geometry import rotation
 from flywheel.types import Condition, sha256_hex
@@ -65,7 +65,7 @@ def test_a_killed_run_goes_on(fleet: tuple[Path, FleetReport], tmp_path: Path, m
     truth = json.loads((out / "truth.json").read_text())
     for index, row in enumerate(truth["drives"]):
         part: dict[str, Any] = {"drive": row}
-        for key in ("events", "near_misses"):
+        for key in ("events", "borderline", "near_misses"):
             part[key] = [e for e in truth[key] if e["drive"] == row["drive"]]
         (tmp_path / ".parts").mkdir(exist_ok=True)
         (tmp_path / ".parts" / f"{index:04d}-{SEED}-plain.json").write_text(json.dumps(part))

@@ -11,11 +11,11 @@ from flywheel.fleet.drive import Drive
 from flywheel.fleet.motion import Profile, Push, along, lateral, profile, straight
 from flywheel.fleet.network import network_of
 from flywheel.fleet.oracle import Limits, Truth, intervals, runs
-from flywheel.fleet.oracle_rules import truth_of
 from flywheel.fleet.road import places, road_of
 from flywheel.fleet.script import Slot
-from flywheel.fleet.simulate import Mover
+from flywheel.fleet.simulate import scripted_mover
 from flywheel.fleet.stage import Dropout, Plan, Scripted
+from flywheel.fleet.truth import truth_of
 from flywheel.types import Condition
 
 PLACE = places(1)[0]
@@ -40,10 +40,7 @@ def events(
     look = Condition.parse(condition)
     made = Plan("test", PLACE, look, SECONDS, ego, actors=tuple(others), **plan)  # type: ignore[arg-type]
     slot = Slot(index=0, vehicle_id="veh-01", place=0, day="2026-03-02", condition=look, act="quiet", near=False, turn=0)
-    movers = []
-    for other in others:
-        m = other.motion.since_start()
-        movers.append(Mover(other.actor_id, other.cls, m.x_m, m.y_m, m.heading_rad, m.speed_mps, m.accel_mps2))
+    movers = [scripted_mover(other) for other in others]
     return truth_of(Drive(1, slot, made, ego.since_start(), tuple(movers), (), environment(look, seed=1)))
 
 

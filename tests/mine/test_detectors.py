@@ -5,8 +5,8 @@ import pytest
 from mined_drives import LANE_M, WALKER, Build, at_ns, ramp
 
 from flywheel.mine.catalogue import scenario
+from flywheel.mine.detectors import detectors
 from flywheel.mine.hits import Hit
-from flywheel.mine.run import DETECTORS
 
 NIGHT_RAIN = {
     "sun_elevation_deg": -20.0,
@@ -19,7 +19,7 @@ NIGHT_RAIN = {
 
 
 def hits(name: str, built: Build) -> list[Hit]:
-    return DETECTORS[name](built.drive(), scenario(name))
+    return detectors()[name](built.drive(), scenario(name))
 
 
 def near(t_ns: int, seconds: float, tolerance_s: float = 0.25) -> bool:

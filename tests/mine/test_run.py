@@ -8,7 +8,7 @@ import pytest
 from mined_drives import WALKER, Build, at_ns, ramp
 
 from flywheel.mine import run
-from flywheel.mine.catalogue import HARD_BRAKING, catalogue
+from flywheel.mine.catalogue import catalogue, scenario
 from flywheel.mine.coverage import coverage
 from flywheel.mine.plot import coverage_plot
 from flywheel.mine.run import mine_batch
@@ -71,7 +71,7 @@ def test_a_batch_is_mined_once_and_the_same_way(store: DiskStore) -> None:
 def test_an_event_says_what_when_how_hard_and_under_which_condition(store: DiskStore) -> None:
     mine_batch(store, "b-1")
     (event,) = read_table(store, "EVENTS").to_pylist()
-    assert event["condition"] == "day_rain" and event["params_sha256"] == HARD_BRAKING.digest and event["peak_unit"] == "m/s2"
+    assert event["condition"] == "day_rain" and event["params_sha256"] == scenario("hard_braking").digest and event["peak_unit"] == "m/s2"
     assert event["t0_ns"] < event["t_peak_ns"] < event["t1_ns"] and event["root_group"] == "v-rich|2026-11-01|town"
 
 
