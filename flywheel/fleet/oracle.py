@@ -214,7 +214,7 @@ def nearest(view: View) -> tuple[Array, Array, NDArray[np.int64]]:
     samples = len(view.s_m)
     gap, closing, who = np.full(samples, np.inf), np.zeros(samples), np.full(samples, -1)
     for k, other in enumerate(view.others):
-        if other.cls == "pedestrian":
+        if other.cls in ("pedestrian", "other"):
             continue
         better = overlaps(view, other) & (other.gap_m < gap)
         gap = np.where(better, other.gap_m, gap)

@@ -36,7 +36,7 @@ def low_ttc(view: View, limits: Limits) -> Iterator[Truth]:
 def cut_in(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 7."""
     for other in view.others:
-        if other.cls == "pedestrian":
+        if other.cls in ("pedestrian", "other"):
             continue
         offset, gap = np.abs(other.d_m - view.centre_m), other.gap_m
         inside = (offset - other.width_m / 2 < view.drive.place.lane_m / 2 - 0.3) & other.aligned & (gap > 0)
@@ -63,7 +63,7 @@ def _intrusion(view: View, limits: Limits, other: Other, i: int, gap: Array, off
 
 
 def _first_in_lane(view: View, other: Other, i: int, gap_m: float) -> bool:
-    rivals = [o for o in view.others if o is not other and o.cls != "pedestrian" and o.aligned[i]]
+    rivals = [o for o in view.others if o is not other and o.cls not in ("pedestrian", "other") and o.aligned[i]]
     reach = view.drive.place.lane_m / 2 - 0.3
     return not any(abs(o.d_m[i] - view.centre_m[i]) - o.width_m / 2 < reach and 0 < o.gap_m[i] < gap_m for o in rivals)
 

@@ -27,7 +27,7 @@ class Objects:
 
     `gap_m` runs from the ego's front bumper to the object's rear end along the path; `side_m` is its centre's distance to
     the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` half of
-    what it covers across the path as it is turned, `width_m` its own width.
+    what it covers across the path as it is turned, `width_m` its own width. `rows` are the TRACKS rows themselves, for their other columns.
     """
 
     clock: Clock
@@ -47,11 +47,17 @@ class Objects:
     turned_rad: Reals
     along_mps: Reals
     across_mps: Reals
+    rows: pa.Table
 
     def is_a(self, *classes: str) -> Mask:
         """Rows of these classes."""
         chosen = np.array([name in classes for name in self.classes] or [False])
         return np.asarray(chosen[self.cls])
+
+    def is_kind(self, *subclasses: str) -> Mask:
+        """Rows whose subclass is one of these."""
+        known = pa.compute.is_in(self.rows["subclass"], pa.array(subclasses, pa.string()))
+        return np.asarray(known.to_numpy(zero_copy_only=False), bool)
 
     @property
     def aligned(self) -> Mask:
@@ -153,5 +159,5 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
         clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
         classes=classes, front_m=front, gap_m=np.maximum(front - (c * length + s * width) / 2, 0.0), side_m=across - frames.across,
         lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, width_m=width, turned_rad=turned,
-        along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes),
+        along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes), rows=rows,
     )  # fmt: skip
