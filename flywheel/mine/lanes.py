@@ -16,7 +16,7 @@ JUMP_SHARE = 0.5
 class Lanes:
     """Map context at the LANES samples. All lateral places count from the first lane's centre, positive to the left.
 
-    `ego_m` is the ego's place, `centre_m` the present lane's centre, so the offset is ego_m - centre_m; metres.
+    `ego_m` is the ego's place, `centre_m` the present lane's centre, so the offset is ego_m - centre_m; metres. `rows` are the LANES rows themselves.
     """
 
     clock: Clock
@@ -26,6 +26,15 @@ class Lanes:
     width_m: Reals
     in_junction: Mask
     junction_m: Reals
+    rows: pa.Table
+
+    def says(self, name: str) -> Reals:
+        """One of the LANES columns at the samples, NaN where the map does not say."""
+        return column(self.rows, name)
+
+    def ruled_by(self, control: str) -> Mask:
+        """At which samples the next stop line is ruled by `light`, `stop` or `yield`."""
+        return np.array([said == control for said in self.rows["control"].to_pylist()], bool)
 
     @property
     def lateral_mps(self) -> Reals:
@@ -58,5 +67,5 @@ def read_lanes(lanes: pa.Table) -> Lanes | None:
     return Lanes(
         clock=Clock(times(lanes), int(LANE_GAP_S * NS)), index=np.asarray(lanes["lane_index"].to_numpy(), np.int64), centre_m=centre,
         ego_m=offset + centre, width_m=width, in_junction=np.asarray(lanes["in_junction"].to_numpy(zero_copy_only=False), bool),
-        junction_m=column(lanes, "junction_m"),
+        junction_m=column(lanes, "junction_m"), rows=lanes,
     )  # fmt: skip
