@@ -21,6 +21,7 @@ __all__ = [
 HORIZON_S = 3.0
 STEP_S = 0.1
 PRT_S = 1.0
+STILL_MPS = 1e-9
 
 
 def _reals(*values: ArrayLike) -> tuple[Reals, ...]:
@@ -156,11 +157,11 @@ def overlap_s(a: Boxes, b: Boxes) -> tuple[Reals, Reals]:
     for axis in (*a.axes, *b.axes):
         distance, speed = dx * axis[0] + dy * axis[1], wx * axis[0] + wy * axis[1]
         reach = a.reach_m(axis) + b.reach_m(axis)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            early, late = (-np.sign(speed) * distance - reach) / np.abs(speed), (-np.sign(speed) * distance + reach) / np.abs(speed)
-        still = speed == 0
-        apart = np.where(np.abs(distance) <= reach, -np.inf, np.inf)
-        begins, ends = np.maximum(begins, np.where(still, apart, early)), np.minimum(ends, np.where(still, -apart, late))
+        still = np.abs(speed) < STILL_MPS
+        pace, ahead = np.where(still, 1.0, np.abs(speed)), -np.sign(speed) * distance
+        inside = np.where(np.abs(distance) <= reach, np.inf, -np.inf)
+        begins = np.maximum(begins, np.where(still, -inside, (ahead - reach) / pace))
+        ends = np.minimum(ends, np.where(still, inside, (ahead + reach) / pace))
     never = begins > ends
     return np.where(never, np.inf, begins), np.where(never, -np.inf, ends)
 

@@ -44,8 +44,11 @@ def _reals(*values: ArrayLike) -> list[Reals]:
 
 
 def rss_longitudinal(rear_mps: ArrayLike, front_mps: ArrayLike, rules: RssParameters, *, response_s: float | None = None) -> Reals:
-    """Least gap behind one that drives the same way, m. The rear one's response time is the ego's unless given."""
-    rear, front = _reals(rear_mps, front_mps)
+    """Least gap behind one that drives the same way, m; whoever reverses counts as standing.
+
+    The rear one's response time is the ego's unless given (`rules.response_other_s` where the other is behind the ego).
+    """
+    rear, front = (np.maximum(speed, 0.0) for speed in _reals(rear_mps, front_mps))
     rho, rise = rules.response_ego_s if response_s is None else response_s, rules.accelerate_mps2
     stops = rear * rho + rise * rho**2 / 2 + (rear + rho * rise) ** 2 / (2 * rules.brake_min_mps2)
     return np.maximum(stops - front**2 / (2 * rules.brake_max_mps2), 0.0)
@@ -68,14 +71,14 @@ def rss_lateral(
 ) -> Reals:
     """Least gap across, m, between two road users side by side; lateral speeds are positive to the left, as everywhere in this package.
 
-    Whoever after the response time still moves away brakes away from the other (as ad-rss-lib computes it).
+    Only one who after the response time moves towards the other still has to brake (as in ad-rss-lib, where the boxes hold the margin).
     """
     left, right = _reals(left_mps, right_mps)
 
     def towards(speed: Reals, rho: float) -> Reals:
         """How far one comes the other's way, its speed towards the other given."""
         fast = speed + rho * rules.lateral_accelerate_mps2
-        return np.asarray((speed + fast) * rho / 2 + fast * np.abs(fast) / (2 * rules.lateral_brake_mps2))
+        return np.asarray((speed + fast) * rho / 2 + np.maximum(fast, 0.0) ** 2 / (2 * rules.lateral_brake_mps2))
 
     return rules.margin_m + np.maximum(towards(-left, left_response_s) + towards(right, right_response_s), 0.0)
 
