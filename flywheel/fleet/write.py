@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flywheel import foxglove
 from flywheel.errors import require
 from flywheel.fleet import sensors
 from flywheel.fleet.drive import Drive, world
 from flywheel.fleet.drive import instants as instants_of
 from flywheel.fleet.scene import Camera, Instant
+from flywheel.foxglove import encoded, proto, stamp
 
 Message = tuple[int, str, bytes]
 LICENCE, LIBRARY, JPEG_QUALITY, LABEL_EVERY = "CC0-1.0", "flywheel-fleet", 92, 10
@@ -41,61 +43,19 @@ PROTOBUF = {
 }  # fmt: skip
 
 
-def _proto(name: str) -> Any:
-    """A foxglove message class."""
-    return getattr(require(f"foxglove_schemas_protobuf.{name}_pb2", extra="fleet"), name)
-
-
-def _stamp(target: Any, t_ns: int) -> None:
-    target.seconds, target.nanos = divmod(t_ns, 1_000_000_000)
-
-
-def _bytes(message: Any) -> bytes:
-    return bytes(message.SerializeToString(deterministic=True))
-
-
 def _json(topic: str, rows: Iterator[sensors.Row]) -> Iterator[Message]:
     for t_ns, values in rows:
         yield t_ns, topic, json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _gnss(rows: Iterator[sensors.Row]) -> Iterator[Message]:
-    fix_class = _proto("LocationFix")
-    variance = sensors.GNSS_SIGMA_M**2
     for t_ns, values in rows:
-        fix = fix_class(frame_id="gnss", latitude=values["lat_deg"], longitude=values["lon_deg"], position_covariance_type=2)
-        fix.position_covariance.extend([variance, 0, 0, 0, variance, 0, 0, 0, 4 * variance])
-        _stamp(fix.timestamp, t_ns)
-        yield t_ns, "/gnss", _bytes(fix)
+        yield t_ns, "/gnss", foxglove.fix(t_ns, lat_deg=values["lat_deg"], lon_deg=values["lon_deg"], variance_m2=sensors.GNSS_SIGMA_M**2)
 
 
 def _tracks(rows: Iterator[tuple[int, list[dict[str, Any]]]]) -> Iterator[Message]:
-    update_class = _proto("SceneUpdate")
     for t_ns, boxes in rows:
-        update = update_class()
-        for box in boxes:
-            _entity(update.entities.add(), box, t_ns)
-        yield t_ns, "/tracks", _bytes(update)
-
-
-def _entity(entity: Any, box: dict[str, Any], t_ns: int) -> None:
-    _stamp(entity.timestamp, t_ns)
-    entity.frame_id, entity.id = "ego", box["track_id"]
-    entity.lifetime.nanos = 100_000_000
-    cube = entity.cubes.add()
-    place, turn = cube.pose.position, cube.pose.orientation
-    place.x, place.y, place.z = box["x_m"], box["y_m"], box["z_m"]
-    turn.z, turn.w = float(np.sin(box["heading_rad"] / 2)), float(np.cos(box["heading_rad"] / 2))
-    cube.size.x, cube.size.y, cube.size.z = box["length_m"], box["width_m"], box["height_m"]
-    cube.color.r, cube.color.g, cube.color.b, cube.color.a = 0.2, 0.6, 1.0, 0.5
-    words = {
-        "cls": box["cls"], "vx_mps": f"{box['vx_mps']:.4f}", "vy_mps": f"{box['vy_mps']:.4f}",
-        "visible": "true" if box["visible"] else "false", "position_sigma_m": f"{box['position_sigma_m']:.4f}",
-    }  # fmt: skip
-    if box["subclass"]:
-        words |= {"subclass": box["subclass"], "flashing": "true" if box["flashing"] else "false"}
-    for key, value in words.items():
-        entity.metadata.add(key=key, value=value)
+        yield t_ns, "/tracks", foxglove.boxes(t_ns, list(boxes))
 
 
 def quaternion(camera: Camera) -> tuple[float, float, float, float]:
@@ -109,20 +69,20 @@ def quaternion(camera: Camera) -> tuple[float, float, float, float]:
 
 def _fixed(t_ns: int, camera: Camera) -> Iterator[Message]:
     """Calibration and mounting of the camera, once."""
-    calibration = _proto("CameraCalibration")(
+    calibration = proto("CameraCalibration")(
         frame_id="camera_front", width=camera.width_px, height=camera.height_px, distortion_model="plumb_bob"
     )
-    _stamp(calibration.timestamp, t_ns)
+    stamp(calibration.timestamp, t_ns)
     calibration.D.extend([0.0] * 5)
     calibration.K.extend([camera.fx_px, 0, camera.cx_px, 0, camera.fy_px, camera.cy_px, 0, 0, 1])
     calibration.R.extend([1, 0, 0, 0, 1, 0, 0, 0, 1])
     calibration.P.extend([camera.fx_px, 0, camera.cx_px, 0, 0, camera.fy_px, camera.cy_px, 0, 0, 0, 1, 0])
-    yield t_ns, "/camera/front/calibration", _bytes(calibration)
-    mount = _proto("FrameTransform")(parent_frame_id="ego", child_frame_id="camera_front")
-    _stamp(mount.timestamp, t_ns)
+    yield t_ns, "/camera/front/calibration", encoded(calibration)
+    mount = proto("FrameTransform")(parent_frame_id="ego", child_frame_id="camera_front")
+    stamp(mount.timestamp, t_ns)
     mount.translation.x, mount.translation.z = camera.x_m, camera.z_m
     mount.rotation.w, mount.rotation.x, mount.rotation.y, mount.rotation.z = quaternion(camera)
-    yield t_ns, "/tf", _bytes(mount)
+    yield t_ns, "/tf", encoded(mount)
 
 
 def _image(topic: str, t_ns: int, pixels: NDArray[Any], *, ending: str) -> Message:
@@ -130,9 +90,7 @@ def _image(topic: str, t_ns: int, pixels: NDArray[Any], *, ending: str) -> Messa
     options = [int(cv2.IMWRITE_JPEG_QUALITY), JPEG_QUALITY] if ending == "jpeg" else []
     done, data = cv2.imencode(".jpg" if ending == "jpeg" else ".png", pixels, options)
     assert done, topic
-    image = _proto("CompressedImage")(frame_id="camera_front", format=ending, data=data.tobytes())
-    _stamp(image.timestamp, t_ns)
-    return t_ns, topic, _bytes(image)
+    return t_ns, topic, foxglove.image(t_ns, data.tobytes(), frame_id="camera_front", ending=ending)
 
 
 def _frames(drive: Drive, scenes: list[Instant], camera: Camera) -> Iterator[Message]:
@@ -168,7 +126,7 @@ def _channels(writer: Any, topics: list[str]) -> dict[str, int]:
     ids = {}
     for topic in topics:
         if topic in PROTOBUF:
-            ids[topic] = writer.register_channel(topic, "protobuf", register_schema(writer, _proto(PROTOBUF[topic])))
+            ids[topic] = writer.register_channel(topic, "protobuf", register_schema(writer, proto(PROTOBUF[topic])))
             continue
         name, fields = FIELDS[topic]
         schema = {"title": f"flywheel.{name}", "type": "object", "properties": fields, "required": list(fields)}

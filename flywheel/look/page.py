@@ -47,7 +47,11 @@ figcaption { font-size: 11px; color: var(--faint); padding: 2px 0 6px; }
 def drive_page(drive: Drive) -> str:
     """The whole page."""
     title = f"{drive.drive_id} · {drive.row['source_name']}"
-    body = "\n".join(piece for piece in _pieces(drive) if piece)
+    return html(title, "\n".join(piece for piece in _pieces(drive) if piece))
+
+
+def html(title: str, body: str) -> str:
+    """A page around a body."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head>\n<body>\n{body}\n</body></html>\n'
@@ -107,14 +111,15 @@ def facts_html(row: Row) -> str:
     left += [(f"{name} of the clock", _milliseconds(row[f"clock_{name}_ns"])) for name in ("offset", "error")]
     right = [(name, row[name]) for name in COUNTS]
     right += [(name, ", ".join(row[name]) or "none") for name in ("signals", "derived")]
-    return f'<div class="facts">{_pairs(left)}{_pairs(right)}</div>'
+    return f'<div class="facts">{pairs_html(left)}{pairs_html(right)}</div>'
 
 
 def _milliseconds(value_ns: int | None) -> str | None:
     return None if value_ns is None else f"{value_ns / 1e6:.3f} ms"
 
 
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> str:
+def pairs_html(pairs: Sequence[tuple[str, Any]]) -> str:
+    """Names and values, one under the other."""
     lines = (f"<tr><th>{escape(name)}</th><td>{escape('unknown' if value is None else str(value))}</td></tr>" for name, value in pairs)
     return f"<div><table>{''.join(lines)}</table></div>"
 

@@ -40,7 +40,7 @@ def timeline_svg(drive: Drive) -> str:
     heights = [1.0] * len(panels) + [0.9] * bool(len(tracks)) + [0.25 + 0.17 * len(sensors)] * bool(sensors)
     if not heights:
         return ""
-    with _styled():
+    with styled():
         figure, axes = _figure(heights)
         rest = iter(axes)
         for label, names in panels:
@@ -57,16 +57,16 @@ def timeline_svg(drive: Drive) -> str:
 
 def route_svg(drive: Drive) -> str:
     """The route on the ground, coloured by speed, as SVG; empty without positions."""
-    with _styled():
-        figure = _blank((6.2, 5.2))
+    with styled():
+        figure = blank((6.2, 5.2))
         return _svg(figure) if draw_route(figure, figure.subplots(), drive) else ""
 
 
 def drive_png(drive: Drive) -> bytes:
     """One small picture of a drive: speed and acceleration, when each sensor spoke, and the route."""
     signals, sensors = drive.table("SIGNALS", "t_ns", "speed_mps", "ax_mps2"), drive.rows("SENSORS")[:16]
-    with _styled():
-        figure = _blank((10, 2.3 + 0.15 * len(sensors)))
+    with styled():
+        figure = blank((10, 2.3 + 0.15 * len(sensors)))
         left, right = figure.subfigures(1, 2, width_ratios=[2.4, 1])
         left.subplots_adjust(left=0.3, right=0.99, bottom=0.12, top=0.88, hspace=0.3)
         right.subplots_adjust(left=0.2, right=0.98, bottom=0.12, top=0.88)
@@ -203,11 +203,13 @@ def draw_route(figure: Any, axes: Any, drive: Drive) -> bool:
     return True
 
 
-def _styled() -> Any:
+def styled() -> Any:
+    """A context in which figures look like ours."""
     return require("matplotlib", extra="ingest").rc_context(STYLE)
 
 
-def _blank(size: tuple[float, float]) -> Any:
+def blank(size: tuple[float, float]) -> Any:
+    """A figure of this size in inches, without a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -218,7 +220,7 @@ def _blank(size: tuple[float, float]) -> Any:
 
 def _figure(heights: Sequence[float]) -> tuple[Any, Sequence[Any]]:
     width, height = 11.0, 0.7 + 0.95 * sum(heights)
-    figure = _blank((width, height))
+    figure = blank((width, height))
     # Margins by hand, in inches: a layout engine would draw everything twice.
     figure.subplots_adjust(left=2.2 / width, right=1 - 0.1 / width, bottom=0.45 / height, top=1 - 0.2 / height, hspace=0.3)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=list(heights))
