@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from flywheel.ego import FRONT_M, WIDTH_M
+from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.mine.lanes import Lanes
 from flywheel.mine.path import Line, Placed, place, place_on_arc
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
@@ -15,7 +15,7 @@ FRAME_GAP_S = 0.35
 FASTEST_HZ = 12.0
 REACH_M = 120.0
 SIDE_M = 30.0
-BEHIND_M = 20.0
+BEHIND_M, FOLLOWS_M, FOLLOWS_MPS = 20.0, 80.0, 3.0
 ALIGNED_RAD = np.radians(45.0)
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
@@ -25,8 +25,8 @@ RIDERS = (*VEHICLES, "cyclist")
 class Objects:
     """Rows sorted by (frame, track). Lengths in m, speeds in m/s over ground along the path's axes.
 
-    `gap_m` runs from the ego's front bumper to the object's rear end along the path; `side_m` is its centre's distance to
-    the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` half of
+    `gap_m` runs from the ego's front bumper to the object's rear end along the path; `reach_m` is half of what the object covers along it;
+    `side_m` is its centre's distance to the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` half of
     what it covers across the path as it is turned, `width_m` its own width. `rows` are the TRACKS rows themselves, for their other columns.
     """
 
@@ -38,6 +38,7 @@ class Objects:
     cls: Ints
     classes: list[str]
     front_m: Reals
+    reach_m: Reals
     gap_m: Reals
     side_m: Reals
     lane_m: Reals
@@ -69,10 +70,24 @@ class Objects:
         """Aligned vehicles and riders ahead whose box overlaps the ego's width on its path."""
         return self.is_a(*RIDERS) & self.aligned & (self.front_m > 0) & (np.abs(self.side_m) < self.half_m + WIDTH_M / 2)
 
+    @property
+    def behind_m(self) -> Reals:
+        """From the ego's rear end back to the object's front, negative once it reaches past that end."""
+        return REAR_M - FRONT_M - self.front_m - self.reach_m
+
+    @property
+    def follows(self) -> Mask:
+        """Aligned vehicles and riders behind whose box overlaps the ego's width on its path."""
+        return self.is_a(*RIDERS) & self.aligned & (self.behind_m > 0) & (np.abs(self.side_m) < self.half_m + WIDTH_M / 2)
+
     def nearest_ahead(self, chosen: Mask) -> Ints:
         """For every frame the chosen row with the smallest gap, -1 where there is none."""
+        return self.nearest(chosen, self.gap_m)
+
+    def nearest(self, chosen: Mask, distance_m: Reals) -> Ints:
+        """For every frame the chosen row with the smallest distance, -1 where there is none."""
         rows = np.flatnonzero(chosen)
-        order = rows[np.lexsort((self.gap_m[rows], self.frame[rows]))]
+        order = rows[np.lexsort((distance_m[rows], self.frame[rows]))]
         first = np.flatnonzero(np.diff(self.frame[order], prepend=-1))
         found = np.full(len(self.clock.t_ns), -1, np.int64)
         found[self.frame[order[first]]] = order[first]
@@ -100,10 +115,14 @@ def _coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
 
 
 def _near(tracks: pa.Table, ego: Ego) -> pa.Table:
-    """The rows that could matter: while the ego is known, from just behind it to the reach ahead, in a widening cone."""
+    """The rows that could matter: while the ego is known, from behind it to the reach ahead, in a widening cone.
+
+    Far behind only what drives the ego's way can: it follows.
+    """
     x, y = column(tracks, "x_m"), column(tracks, "y_m")
     kept = _thinned(times(tracks)) & ego.covers(times(tracks))
-    return tracks.filter(pa.array(kept & (x > -BEHIND_M) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
+    follows = (x > -FOLLOWS_M) & (column(tracks, "vx_mps") >= FOLLOWS_MPS)
+    return tracks.filter(pa.array(kept & (follows | (x > -BEHIND_M)) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
 
 
 @dataclass(frozen=True)
@@ -152,12 +171,12 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     turned = np.angle(np.exp(1j * (column(rows, "heading_rad") - axes)))
     c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
     centre = lanes.latest(t_ns, lanes.centre_m)[frame] if lanes is not None else np.full(len(across), np.nan)
-    front = np.where(foot.found, foot.s_m - FRONT_M, -np.inf)
+    front, reach = np.where(foot.found, foot.s_m - FRONT_M, -np.inf), (c * length + s * width) / 2
     track, names = _coded(rows["track_id"])
     cls, classes = _coded(rows["cls"])
     return Objects(
         clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
-        classes=classes, front_m=front, gap_m=np.maximum(front - (c * length + s * width) / 2, 0.0), side_m=across - frames.across,
+        classes=classes, front_m=front, reach_m=reach, gap_m=np.maximum(front - reach, 0.0), side_m=across - frames.across,
         lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, width_m=width, turned_rad=turned,
         along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes), rows=rows,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from flywheel.mine.segments import Mask, Reals
 
 STEP_M = 1.0
 AHEAD_M = 150.0
-BEHIND_M = 40.0
+BEHIND_M = 100.0
 STEPS = 12
 CLOSE_M = 0.02
 MAX_CURVATURE_1PM = 0.2

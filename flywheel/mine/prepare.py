@@ -92,6 +92,11 @@ class Drive:
         return self.objects.nearest_ahead(self.objects.in_path)
 
     @cached_property
+    def follower(self) -> Ints:
+        """The row of `objects` that is next behind on the ego's path in every frame, -1 without one."""
+        return self.objects.nearest(self.objects.follows, self.objects.behind_m)
+
+    @cached_property
     def lights(self) -> Lights:
         """Traffic lights; several at one instant stay apart."""
         table = self.tables.lights
