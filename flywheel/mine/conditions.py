@@ -3,14 +3,13 @@
 import numpy as np
 
 from flywheel.errors import require
-from flywheel.mine.catalogue import Scenario
+from flywheel.mine.catalogue import Scenario, scenario
 from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Ints
 from flywheel.store import Store
 from flywheel.video import attempts
 
-DARK_LUMA = 50.0
 LOOKS = 5
 
 
@@ -47,7 +46,7 @@ def sensor_dropout(drive: Drive, entry: Scenario) -> list[Hit]:
 
 
 def condition_by_luma(store: Store, drive: Drive) -> str | None:
-    """`night_clear` if the median luma of a few frames is under 50 of 255, else `day_clear`; None without frames."""
+    """`night_clear` if the median luma of a few frames is under the bound of `night_dusk`, else `day_clear`; None without frames."""
     frames = [row for row in drive.tables.frames.to_pylist() if row["kind"] == "rgb"]
     if not frames:
         return None
@@ -57,7 +56,8 @@ def condition_by_luma(store: Store, drive: Drive) -> str | None:
     grey = [image for image in (cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) for data in raw) if image is not None]
     if not grey:
         return None
-    return "night_clear" if float(np.median([np.median(image) for image in grey])) < DARK_LUMA else "day_clear"
+    dark = float(np.median([np.median(image) for image in grey])) < scenario("night_dusk").settings["luma"]
+    return "night_clear" if dark else "day_clear"
 
 
 DETECTORS: dict[str, Detector] = {

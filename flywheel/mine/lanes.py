@@ -16,7 +16,8 @@ JUMP_SHARE = 0.5
 class Lanes:
     """Map context at the LANES samples. All lateral places count from the first lane's centre, positive to the left.
 
-    `ego_m` is the ego's place, `centre_m` the present lane's centre, so the offset is ego_m - centre_m; metres. `rows` are the LANES rows themselves.
+    `ego_m` is the ego's place, `centre_m` the present lane's centre, so the offset is ego_m - centre_m; metres.
+    `rows` are the LANES rows themselves.
     """
 
     clock: Clock

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import NotEvaluable
+from flywheel.mine.catalogue import catalogue
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
 from flywheel.types import LIGHTINGS, WEATHERS
 
@@ -136,11 +137,39 @@ def read_ego(signals: pa.Table, *, cutoff_hz: float) -> Ego | None:
 
 
 @dataclass(frozen=True)
+class SkyBounds:
+    """Where a condition begins: the mildest thresholds of the catalogue's rows 44 to 48."""
+
+    sun_low_deg: tuple[float, float]
+    sun_off_deg: float
+    dusk_deg: float
+    night_deg: float
+    dark_lx: float
+    rain_mmph: float
+    snow_mmph: float
+    warmest_c: float
+    fog_m: float
+
+
+def sky_bounds() -> SkyBounds:
+    """The bounds that the present catalogue sets."""
+    entry = {known.name: known for known in catalogue()}
+    glare, night, snow = entry["low_sun_glare"], entry["night_dusk"], entry["snow"]
+    return SkyBounds(
+        sun_low_deg=(glare.settings["lowest_deg"], glare.settings["highest_deg"]), sun_off_deg=glare.limit("L1", "off_heading"),
+        dusk_deg=night.limit("L1", "sun"), night_deg=night.limit("L2", "sun"), dark_lx=night.settings["illuminance_lx"],
+        rain_mmph=entry["rain"].limit("L1", "rain"), snow_mmph=snow.limit("L1", "snow"), warmest_c=snow.settings["warmest_c"],
+        fog_m=entry["fog"].limit("L1", "visibility"),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Sky:
     """Light and weather samples; every value holds until the next sample. NaN where the drive does not say."""
 
     t_ns: Ints
     values: dict[str, Reals]
+    bounds: SkyBounds
 
     NAMES = ("sun_elevation_deg", "sun_azimuth_rad", "illuminance_lx", "visibility_m", "rain_mmph", "snow_mmph")
 
@@ -149,11 +178,37 @@ class Sky:
         """Whether the drive says anything about its light and weather."""
         return len(self.t_ns) > 0
 
+    def says(self, name: str) -> bool:
+        """Whether the drive ever says this."""
+        return self.known and bool(np.isfinite(self.values[name]).any())
+
     def at(self, t_ns: Ints, name: str) -> Reals:
         """A value at other times; the first sample also stands for the time before it."""
         if not self.known:
             return np.full(len(t_ns), np.nan)
         return self.values[name][np.maximum(np.searchsorted(self.t_ns, t_ns, side="right") - 1, 0)]
+
+    def weather(self, t_ns: Ints) -> Ints:
+        """What falls or hides the view at each time, as an index of WEATHERS: snow before rain before fog."""
+        snow = (self.at(t_ns, "snow_mmph") >= self.bounds.snow_mmph) & ~(self.at(t_ns, "temperature_c") > self.bounds.warmest_c)
+        rain, fog = self.at(t_ns, "rain_mmph") >= self.bounds.rain_mmph, self.at(t_ns, "visibility_m") < self.bounds.fog_m
+        return np.asarray(np.select([snow, rain, fog], [3, 2, 1], 0), np.int64)
+
+    def darkness(self, t_ns: Ints) -> Ints:
+        """0 by day, 1 at dusk, 2 at night; by illuminance where the sun's height is not known."""
+        sun = self.at(t_ns, "sun_elevation_deg")
+        dark = (sun < self.bounds.night_deg) | (np.isnan(sun) & (self.at(t_ns, "illuminance_lx") < self.bounds.dark_lx))
+        return np.asarray(np.select([dark, sun < self.bounds.dusk_deg], [2, 1], 0), np.int64)
+
+    def sun_off_deg(self, t_ns: Ints, heading_rad: Reals) -> Reals:
+        """How far the sun's azimuth is from where the ego heads, in degrees."""
+        return np.asarray(np.degrees(np.abs(np.angle(np.exp(1j * (self.at(t_ns, "sun_azimuth_rad") - heading_rad))))))
+
+    def low_sun(self, t_ns: Ints, heading_rad: Reals) -> Mask:
+        """Whether a low sun stands ahead, under a clear sky."""
+        sun, (lowest, highest) = self.at(t_ns, "sun_elevation_deg"), self.bounds.sun_low_deg
+        ahead = self.sun_off_deg(t_ns, heading_rad) <= self.bounds.sun_off_deg
+        return np.asarray((sun >= lowest) & (sun <= highest) & ahead & (self.weather(t_ns) == 0))
 
 
 def _held(values: Reals) -> Reals:
@@ -162,28 +217,17 @@ def _held(values: Reals) -> Reals:
 
 
 def read_sky(signals: pa.Table) -> Sky:
-    """The environment columns of a SIGNALS table, nulls filled forward."""
+    """The environment columns of a SIGNALS table, nulls filled forward; a temperature alone says nothing about the sky."""
     raw = {name: column(signals, name) for name in Sky.NAMES}
     rows = np.flatnonzero(np.any([np.isfinite(values) for values in raw.values()], axis=0))
-    return Sky(times(signals)[rows], {name: _held(values[rows]) for name, values in raw.items()})
+    raw["temperature_c"] = column(signals, "temperature_c")
+    return Sky(times(signals)[rows], {name: _held(values[rows]) for name, values in raw.items()}, sky_bounds())
 
 
 def condition_codes(sky: Sky, t_ns: Ints, heading_rad: Reals | None) -> Ints:
     """The condition at each time as an index of CONDITION_NAMES, by the catalogue's rows 44 to 48. NotEvaluable without signals."""
     if not sky.known:
         raise NotEvaluable("the drive has no environment signals")
-    weather = _weather(sky, t_ns)
-    sun, lux = sky.at(t_ns, "sun_elevation_deg"), sky.at(t_ns, "illuminance_lx")
-    low = np.zeros(len(t_ns), bool)
-    if heading_rad is not None:
-        off = np.angle(np.exp(1j * (sky.at(t_ns, "sun_azimuth_rad") - heading_rad)))
-        low = (sun >= 0) & (sun <= 20) & (np.abs(off) <= np.radians(30)) & (weather == 0)
-    dark = (sun < -6) | (np.isnan(sun) & (lux < 20))
-    lighting = np.select([dark, (sun >= -6) & (sun < 0), low], [2, 1, 3], 0)
-    return np.asarray(lighting * len(WEATHERS) + weather, np.int64)
-
-
-def _weather(sky: Sky, t_ns: Ints) -> Ints:
-    snow, rain = sky.at(t_ns, "snow_mmph") > 0, sky.at(t_ns, "rain_mmph") >= 0.5
-    fog = sky.at(t_ns, "visibility_m") < 1000
-    return np.asarray(np.select([snow, rain, fog], [3, 2, 1], 0), np.int64)
+    dark = sky.darkness(t_ns)
+    low = sky.low_sun(t_ns, heading_rad) if heading_rad is not None else np.zeros(len(t_ns), bool)
+    return np.asarray(np.where((dark == 0) & low, 3, dark) * len(WEATHERS) + sky.weather(t_ns), np.int64)
