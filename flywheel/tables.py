@@ -121,6 +121,19 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
         optional=(("reason", TEXT), ("params_sha256", TEXT), ("condition_source", TEXT)),
     ),
+    # One row per stretch of time in which a track was near the ego. Minima and maxima over it, each with its time; null: never came about.
+    # relation: ahead or behind (on the ego's path, the same way), crossing, oncoming or beside. ttc_s .. mdrac_mps2: bumper to bumper on
+    # the path; ttc_boxes_s: constant-velocity boxes; pet_s: over the zone that both swept, negative where both were in it at once.
+    # tet_s, tit_s2: the time below 3 s of ttc_s, and its integral. distance_m: what the ego drove meanwhile.
+    "ENCOUNTERS": _schema(
+        ("drive_id", TEXT), ("t0_ns", I64), ("t1_ns", I64), ("track_id", TEXT), ("cls", TEXT), ("relation", TEXT), ("root_group", TEXT),
+        ("exposure_s", REAL), ("distance_m", REAL), ("gap_m", REAL), ("t_gap_ns", I64), ("tet_s", REAL), ("tit_s2", REAL),
+        optional=(
+            ("ttc_s", REAL), ("t_ttc_ns", I64), ("ttc_boxes_s", REAL), ("t_ttc_boxes_ns", I64), ("mttc_s", REAL), ("t_mttc_ns", I64),
+            ("thw_s", REAL), ("t_thw_ns", I64), ("drac_mps2", REAL), ("t_drac_ns", I64), ("mdrac_mps2", REAL), ("t_mdrac_ns", I64),
+            ("pet_s", REAL), ("t_pet_ns", I64),
+        ),
+    ),
     # variation_id is the digest of the request. status: done or failed (run status; quality is a DECISION).
     "VARIATIONS": _schema(
         ("variation_id", TEXT), ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT), ("root_group", TEXT),
@@ -152,6 +165,7 @@ SORT_KEYS = {
     "LIGHTS": ("drive_id", "t_ns", "light_id"), "LANES": ("drive_id", "t_ns"), "FRAMES": ("drive_id", "t_ns", "camera", "kind"),
     "SENSORS": ("drive_id", "sensor"), "FINDINGS": ("drive_id", "gate", "message"),
     "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition"), "VARIATIONS": ("variation_id",),
+    "ENCOUNTERS": ("drive_id", "t0_ns", "track_id"),
     "DECISIONS": ("subject_id", "decision_id"), "DEMANDS": ("demand_id",),
 }  # fmt: skip
 
