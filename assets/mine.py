@@ -40,7 +40,7 @@ def mine_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iterat
 
     store, batch = flywheel.store(), context.partition_key
     with reported():
-        report = mine_batch(store, batch)
+        report = mine_batch(store, batch, workers=None)
     events = read_table(store, "EVENTS", batch_id=batch).to_pylist()
     counts = Counter((row["scenario"], row["level"]) for row in events)
     table = [{"scenario": scenario, "level": level, "events": count} for (scenario, level), count in sorted(counts.items())]

@@ -84,12 +84,17 @@ def ingest(
 
 
 @command(app)
-def mine(root: Root, batch: Batch = None, as_json: Json = False) -> None:
+def mine(
+    root: Root,
+    batch: Batch = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one a core when left out.")] = None,
+    as_json: Json = False,
+) -> None:
     """Mines rare events and the exposure they were mined from."""
     from flywheel.mine.run import mine_batch
 
     store = open_store(root)
-    show.emit_rows([mine_batch(store, name) for name in batches(store, batch)], title="mine", as_json=as_json)
+    show.emit_rows([mine_batch(store, name, workers=workers) for name in batches(store, batch)], title="mine", as_json=as_json)
 
 
 @command(app)

@@ -114,12 +114,25 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
         optional=(("odd", TEXT),),
     ),
-    # One row per drive, scenario and condition. status: evaluable or not_evaluable; exposure counts only what could have been seen.
+    # One row per drive, scenario, condition and ODD stratum (mine/odd.toml). status: evaluable or not_evaluable; exposure counts only what
+    # could have been seen; encounters: road users met, each in the stratum where it came closest (null without tracks).
     # params_sha256 is the catalogue entry's digest; condition_source: environment, luma or assumed.
     "EXPOSURE": _schema(
-        ("drive_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("status", TEXT),
+        ("drive_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("odd", TEXT), ("status", TEXT),
         ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
-        optional=(("reason", TEXT), ("params_sha256", TEXT), ("condition_source", TEXT)),
+        optional=(("encounters", I64), ("reason", TEXT), ("params_sha256", TEXT), ("condition_source", TEXT)),
+    ),
+    # A few pictures of each drive as vectors of an image encoder; NOVELTY (one part for the whole root) compares them across drives.
+    "EMBEDDINGS": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("encoder", TEXT), ("vector", pa.list_(pa.float32())),
+    ),
+    "NOVELTY": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("place", TEXT), ("cluster", TEXT), ("cluster_size", I64),
+        optional=(("novelty_place", REAL), ("novelty_fleet", REAL)),
+    ),
+    # Once a second: how far apart two predictions of the next three seconds lie, and how far the driven way lay from the learned one.
+    "SURPRISE": _schema(
+        ("drive_id", TEXT), ("t_ns", I64), ("stacks_m", REAL), ("human_m", REAL), ("classical_m", REAL), ("root_group", TEXT),
     ),
     # One row per stretch of time in which a track was near the ego. Minima and maxima over it, each with its time; null: never came about.
     # relation: ahead or behind (on the ego's path, the same way), crossing, oncoming or beside. ttc_s .. mdrac_mps2: bumper to bumper on
@@ -164,7 +177,8 @@ SORT_KEYS = {
     "DRIVES": ("drive_id",), "SIGNALS": ("drive_id", "t_ns"), "TRACKS": ("drive_id", "t_ns", "track_id"),
     "LIGHTS": ("drive_id", "t_ns", "light_id"), "LANES": ("drive_id", "t_ns"), "FRAMES": ("drive_id", "t_ns", "camera", "kind"),
     "SENSORS": ("drive_id", "sensor"), "FINDINGS": ("drive_id", "gate", "message"),
-    "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition"), "VARIATIONS": ("variation_id",),
+    "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition", "odd"), "VARIATIONS": ("variation_id",),
+    "EMBEDDINGS": ("drive_id", "t_ns", "camera"), "NOVELTY": ("drive_id", "t_ns", "camera"), "SURPRISE": ("drive_id", "t_ns"),
     "ENCOUNTERS": ("drive_id", "t0_ns", "track_id"),
     "DECISIONS": ("subject_id", "decision_id"), "DEMANDS": ("demand_id",),
 }  # fmt: skip

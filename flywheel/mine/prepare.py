@@ -44,9 +44,10 @@ class Lights:
 class Drive:
     """One drive made ready for detectors. A part that the drive lacks raises NotEvaluable with the reason."""
 
-    def __init__(self, tables: DriveTables, *, default_condition: str = "day_clear") -> None:
+    def __init__(self, tables: DriveTables, *, default_condition: str = "day_clear", lighting: str | None = None) -> None:
+        """The condition stands where the drive says nothing of its sky; `lighting` is what its camera showed, None if unknown."""
         self.tables = tables
-        self.default_condition = default_condition
+        self.default_condition, self.lighting = default_condition, lighting
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
 

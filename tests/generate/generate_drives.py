@@ -89,8 +89,8 @@ def put_drive(store: Store, drive: str, events: list[dict[str, Any]], *, seed: i
                 "cam_x_m": 1.6, "cam_y_m": 0.0, "cam_z_m": 1.5, "cam_qw": 0.5, "cam_qx": -0.5, "cam_qy": 0.5, "cam_qz": -0.5,
             })  # fmt: skip
     exposure = [
-        {"drive_id": drive, "scenario": name, "condition": "day_clear", "status": "evaluable", "exposure_s": 6.0, "exposure_m": 60.0,
-         "events": sum(e["scenario"] == name for e in events), "root_group": f"g|{drive}"}
+        {"drive_id": drive, "scenario": name, "condition": "day_clear", "odd": "", "status": "evaluable", "exposure_s": 6.0,
+         "exposure_m": 60.0, "events": sum(e["scenario"] == name for e in events), "root_group": f"g|{drive}"}
         for name in ("cut_in", "hard_braking")
     ]  # fmt: skip
     drives = [{

@@ -10,19 +10,21 @@ from mined_drives import CAR, T0_NS, Build, ramp
 
 from flywheel.mine import run
 from flywheel.mine.catalogue import catalogue
+from flywheel.mine.exposure import Exposures
 from flywheel.mine.path import driven, place, place_on_arc
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.segments import Clock
-from flywheel.mine.signals import low_pass
+from flywheel.mine.filters import low_pass
 from flywheel.tables import SCHEMAS, rows_table
 
 
 def mined(tables: DriveTables) -> dict[str, int | str]:
     """Events of each scenario, or why there can be none."""
     drive = Drive(tables)
-    found = {entry.name: run._events(drive, entry) for entry in catalogue()}
+    exposures = Exposures(drive, "environment")
+    found = {entry.name: run._events(drive, entry, exposures.strata) for entry in catalogue()}
     for entry in catalogue():
-        assert run._exposure(drive, entry, found[entry.name], "environment")
+        assert exposures.rows(entry, found[entry.name])
     return {name: rows if isinstance(rows, str) else len(rows) for name, rows in found.items()}
 
 

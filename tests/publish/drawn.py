@@ -149,6 +149,7 @@ def _exposure(drive_id: str, group: str, seconds: float) -> dict[str, object]:
         "drive_id": drive_id,
         "scenario": "pedestrian_crossing",
         "condition": "day_clear",
+        "odd": "",
         "status": "evaluable",
         "exposure_s": seconds,
         "exposure_m": seconds * 10,
