@@ -113,13 +113,14 @@ def lateral(
 
 def along(road: Road, prof: Profile, *, s0_m: float, d_of_s: Callable[[Array], Array], t0_s: float = 0.0) -> Motion:
     """The motion of a profile along the line d(s), at s0 at the time t0."""
-    s = road.s[(road.s > s0_m - 120.0) & (road.s < s0_m + prof.way_m[-1] + 120.0)]
+    way = prof.way_m - prof.way_at(t0_s)
+    s = road.s[(road.s > s0_m + way[0] - 120.0) & (road.s < s0_m + way[-1] + 120.0)]
     d = d_of_s(s)
     x, y, base = road.pose(s, d)
     length = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     heading = base + np.arctan2(np.gradient(d, s), 1.0 - d * road.curvature(s))
     curvature = np.gradient(heading, length)
-    way = np.interp(s0_m, s, length) + prof.way_m - prof.way_at(t0_s)
+    way = np.interp(s0_m, s, length) + way
     yaw_rate = prof.speed_mps * np.interp(way, length, curvature)
     return Motion(
         prof.t_s, np.interp(way, length, x), np.interp(way, length, y), np.interp(way, length, heading),

@@ -67,3 +67,12 @@ def test_a_walk_passes_its_point_in_time() -> None:
     motion = straight(profile(1.4, [], duration_s=5.0), x_m=3.0, y_m=4.0, heading_rad=np.pi / 2, t0_s=2.0)
     at = np.searchsorted(motion.t_s, 2.0)
     assert (motion.x_m[at], motion.y_m[at]) == pytest.approx((3.0, 4.0), abs=0.02)
+
+
+@pytest.mark.parametrize("t0_s", [0.0, 12.0])
+def test_a_motion_goes_as_far_as_its_speed_says_from_its_first_instant(t0_s: float) -> None:
+    """Also where the time at which its place is given lies far into the drive."""
+    place, prof = places(1)[0], profile(16.0, [Push(3.0, 5.0, -2.0)], duration_s=20.0)
+    moved = along(road_of(place), prof, s0_m=300.0, d_of_s=lateral(place.lane_d_m(0)), t0_s=t0_s)
+    by_place = np.hypot(np.diff(moved.x_m), np.diff(moved.y_m)) * 100
+    assert np.abs(by_place - moved.speed_mps[1:]).max() < 0.1
