@@ -16,6 +16,7 @@ FASTEST_HZ = 12.0
 REACH_M = 120.0
 SIDE_M = 30.0
 BEHIND_M, FOLLOWS_M, FOLLOWS_MPS = 20.0, 80.0, 3.0
+CROSSED_M, CROSSES_MPS = 50.0, 2.0
 ALIGNED_RAD = np.radians(45.0)
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
@@ -25,9 +26,9 @@ RIDERS = (*VEHICLES, "cyclist")
 class Objects:
     """Rows sorted by (frame, track). Lengths in m, speeds in m/s over ground along the path's axes.
 
-    `gap_m` runs from the ego's front bumper to the object's rear end along the path; `reach_m` is half of what the object covers along it;
-    `side_m` is its centre's distance to the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes), `half_m` half of
-    what it covers across the path as it is turned, `width_m` its own width. `rows` are the TRACKS rows themselves, for their other columns.
+    `gap_m` runs from the ego's front bumper to the object's rear end along the path; `side_m` is its centre's distance to
+    the left of the ego's own path, `lane_m` to the left of the ego lane's centre (NaN without lanes). `reach_m` and `half_m` are half of
+    what it covers along and across the path as it is turned, `width_m` its own width. `rows` are the TRACKS rows, for their other columns.
     """
 
     clock: Clock
@@ -117,12 +118,13 @@ def _coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
 def _near(tracks: pa.Table, ego: Ego) -> pa.Table:
     """The rows that could matter: while the ego is known, from behind it to the reach ahead, in a widening cone.
 
-    Far behind only what drives the ego's way can: it follows.
+    Far behind only what drives the ego's way can, for it follows, and what drives across behind it.
     """
     x, y = column(tracks, "x_m"), column(tracks, "y_m")
     kept = _thinned(times(tracks)) & ego.covers(times(tracks))
     follows = (x > -FOLLOWS_M) & (column(tracks, "vx_mps") >= FOLLOWS_MPS)
-    return tracks.filter(pa.array(kept & (follows | (x > -BEHIND_M)) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
+    crosses = (x > -CROSSED_M) & (np.abs(column(tracks, "vy_mps")) >= CROSSES_MPS)
+    return tracks.filter(pa.array(kept & (follows | crosses | (x > -BEHIND_M)) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,11 @@ def low_ttc(drive: Drive, entry: Scenario) -> list[Hit]:
         [(ttc <= limit) & (closing >= least) for limit in limits], hold, objects.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s
     )
     worst = np.where(closing >= least, ttc, np.inf)
-    return [_with_actors(hit, objects, lead, worst <= limits[0]) for hit in lowest(spans, level, objects.clock, worst)]
+    return [with_actors(hit, objects, lead, worst <= limits[0]) for hit in lowest(spans, level, objects.clock, worst)]
 
 
-def _with_actors(hit: Hit, objects: Objects, lead: Ints, counted: Mask) -> Hit:
+def with_actors(hit: Hit, objects: Objects, lead: Ints, counted: Mask) -> Hit:
+    """The hit with everyone who is the one that `lead` names in a frame of it that is counted."""
     inside = counted & (objects.clock.t_ns >= hit.t0_ns) & (objects.clock.t_ns < hit.t1_ns)
     names = sorted({str(objects.names[track]) for track in np.unique(objects.track[lead[inside]])})
     return Hit(hit.t0_ns, hit.t1_ns, hit.t_peak_ns, hit.peak, hit.level, tuple(names))
@@ -47,6 +48,12 @@ class Courses:
         shift = np.cumsum(np.where(leap, np.maximum(-np.diff(t_ns, prepend=t_ns[:1]), 0) + 60 * NS, 0))
         self.clock = Clock(t_ns + shift, objects.clock.max_gap_ns)
         self.shift = shift
+        self.names = objects.names
+
+    @property
+    def heads(self) -> Mask:
+        """True at the first row of every track."""
+        return np.asarray(np.diff(self.track, prepend=-1) != 0)
 
     def window(self, at: int, *, before_s: float = 0.0, after_s: float = 0.0) -> slice:
         """The sorted rows of the same track from some time before row `at` to some time after it."""
@@ -58,14 +65,29 @@ class Courses:
         """When stretches end, in the drive's own time."""
         return np.asarray(self.clock.end_ns(spans) - self.shift[spans.last], np.int64)
 
+    def graded(self, entry: Scenario, *, levels: list[Mask], hold: Mask, worst: Reals) -> list[Hit]:
+        """Graded stretches of each track on its own, in the drive's time; the peak is the smallest of `worst`, a value a sorted row."""
+        spans, level = graded(levels, hold, self.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
+        found = zip(lowest(spans, level, self.clock, worst), self.shift[spans.first], self.track[spans.first], strict=True)
+        return [
+            Hit(hit.t0_ns - int(shift), hit.t1_ns - int(shift), hit.t_peak_ns - int(shift), hit.peak, hit.level, (self.names[track],))
+            for hit, shift, track in found
+        ]
+
 
 def pedestrian_crossing(drive: Drive, entry: Scenario) -> list[Hit]:
     """Pedestrians who walk across the corridor ahead; the level follows from the shortest arrival time inside."""
-    objects, rules = drive.objects, entry.settings
-    walks = Courses(objects, objects.is_a("pedestrian"))
+    objects = drive.objects
+    return crosses_corridor(objects, entry, objects.is_a("pedestrian"), np.zeros(len(objects.side_m)))
+
+
+def crosses_corridor(objects: Objects, entry: Scenario, chosen: Mask, reach_m: Reals) -> list[Hit]:
+    """Those of the chosen who move across the corridor ahead, each taken to reach so far to either side of its centre."""
+    rules = entry.settings
+    walks = Courses(objects, chosen)
     rows, speed = walks.rows, np.abs(objects.speed[objects.frame[walks.rows]])
     ahead = objects.front_m[rows]
-    inside = (np.abs(objects.side_m[rows]) <= rules["half_width_m"]) & (ahead > 0)
+    inside = (np.abs(objects.side_m[rows]) <= rules["half_width_m"] + reach_m[rows]) & (ahead > 0)
     inside &= ahead <= np.maximum(rules["horizon_s"] * speed, rules["near_m"])
     arrival = np.where(inside, ahead / np.maximum(speed, rules["slowest_mps"]), np.inf)
     spans = lasting(runs(inside, walks.clock), walks.clock, min_s=entry.min_duration_s)
@@ -105,7 +127,7 @@ def cut_in(drive: Drive, entry: Scenario) -> list[Hit]:
     courses = Courses(objects, objects.is_a(*VEHICLES))
     spans = lasting(runs(leads[courses.rows], courses.clock), courses.clock, min_s=entry.min_duration_s)
     hits = [_cut_in_hit(objects, courses, int(first), reach, width, entry) for first in spans.first]
-    return _apart([hit for hit in hits if hit is not None], entry.merge_s)
+    return apart([hit for hit in hits if hit is not None], entry.merge_s)
 
 
 def _cut_in_hit(objects: Objects, courses: Courses, first: int, reach: Reals, width: Reals, entry: Scenario) -> Hit | None:
@@ -136,7 +158,7 @@ def _settled(objects: Objects, courses: Courses, first: int, entry: Scenario) ->
     return int(courses.t_ns[after][near][0]) if near.any() else int(courses.t_ns[first]) + int(longest_s * NS)
 
 
-def _apart(hits: list[Hit], merge_s: float) -> list[Hit]:
+def apart(hits: list[Hit], merge_s: float) -> list[Hit]:
     """Hits of one actor that begin less than the merge time after its last one ended are dropped."""
     kept: list[Hit] = []
     for hit in sorted(hits, key=lambda h: (h.actors, h.t0_ns)):
