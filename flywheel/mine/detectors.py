@@ -1,11 +1,11 @@
 """Which function detects what: every family module names its own, a user's Python file may add some."""
 
 from flywheel.errors import BadData
-from flywheel.mine import conditions, ego, junctions, sky, tracks
+from flywheel.mine import conditions, crossing, ego, hidden, junctions, road_things, sky, tracks
 from flywheel.mine.catalogue import Scenario, user_modules
 from flywheel.mine.hits import Detector
 
-FAMILIES = (conditions, ego, junctions, tracks, sky)
+FAMILIES = (conditions, ego, junctions, tracks, sky, crossing, hidden, road_things)
 
 
 def detectors() -> dict[str, Detector]:
