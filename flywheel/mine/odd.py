@@ -20,6 +20,7 @@ from flywheel.types import LIGHTINGS, WEATHERS, Record
 UNKNOWN = "unknown"
 CURVE_1PM = 1 / 200
 TRAFFIC_M, TRAFFIC_S = 50.0, 10.0
+MOVING_MPS = 0.5
 ENCOUNTER_M = 30.0
 VEHICLES = ("car", "truck", "bus")
 ROAD_USERS = (*VEHICLES, "cyclist", "pedestrian")
@@ -177,12 +178,26 @@ def _range_m(drive: Drive) -> Reals:
     return np.hypot(column(drive.tables.tracks, "x_m"), column(drive.tables.tracks, "y_m"))
 
 
+def _tracks(drive: Drive) -> Ints:
+    """The number of each row's track."""
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.rank(drive.tables.tracks["track_id"].combine_chunks(), tiebreaker="dense"), np.int64) - 1
+
+
+def _moves(drive: Drive) -> Mask:
+    """Rows of tracks that move at some time: a parked car is no traffic, one that waits is."""
+    track = _tracks(drive)
+    fast = np.hypot(column(drive.tables.tracks, "vx_mps"), column(drive.tables.tracks, "vy_mps")) >= MOVING_MPS
+    return np.asarray(np.bincount(track[fast], minlength=track.max() + 1)[track] > 0)
+
+
 def _traffic(drive: Drive, attribute: Attribute) -> Ints:
-    """Vehicles near the ego: boxes in a window of time over the tracker's frames in it."""
+    """Moving vehicles near the ego: boxes in a window of time over the tracker's frames in it."""
     if drive.missing("tracks"):
         return np.full(len(drive.grid_ns), len(attribute.values))
     t_ns, half = times(drive.tables.tracks), int(TRAFFIC_S * NS / 2)
-    near = t_ns[_of_class(drive, VEHICLES) & (_range_m(drive) <= TRAFFIC_M)]
+    near = t_ns[_of_class(drive, VEHICLES) & _moves(drive) & (_range_m(drive) <= TRAFFIC_M)]
     frames = np.unique(t_ns)
     low, high = np.maximum(drive.grid_ns - half, frames[0]), np.minimum(drive.grid_ns + half, frames[-1])
     boxes = np.searchsorted(near, high, side="right") - np.searchsorted(near, low)
@@ -205,10 +220,7 @@ def encounters(drive: Drive) -> Ints | None:
     """
     if drive.missing("tracks"):
         return None
-    import pyarrow.compute as pc
-
-    track = np.asarray(pc.rank(drive.tables.tracks["track_id"].combine_chunks(), tiebreaker="dense"), np.int64) - 1
-    away, user = _range_m(drive), _of_class(drive, ROAD_USERS)
+    track, away, user = _tracks(drive), _range_m(drive), _of_class(drive, ROAD_USERS)
     order = np.lexsort((away, track))
     first = order[np.flatnonzero(np.diff(track[order], prepend=-1))]
     met = away[first] <= ENCOUNTER_M

@@ -18,7 +18,7 @@ from flywheel.errors import FlywheelError
 from flywheel.store import open_store
 
 Outcome = tuple[str, str | None]
-FEWEST = 6
+FEWEST = 16
 
 
 def sensible(wanted: int | None, *, drives: int) -> int:
