@@ -5,7 +5,7 @@ positive while the gap shrinks. A time that never comes is infinite; a number th
 Formulae are the standard ones; what a source fixes beyond them is said where it is used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,7 +14,7 @@ from flywheel.mine.rss import AD_RSS, R157_RSS, RSS_SETS, RssParameters, rss_dan
 from flywheel.mine.segments import Mask, Reals
 
 __all__ = [
-    "AD_RSS", "R157_RSS", "RSS_SETS", "Boxes", "RssParameters", "drac", "fsm_pfs", "jerk", "mdrac", "mttc", "overlap_s", "pet",
+    "AD_RSS", "R157_RSS", "RSS_SETS", "Boxes", "RssParameters", "distance", "drac", "fsm_pfs", "jerk", "mdrac", "mttc", "overlap_s", "pet",
     "r157_cut_in", "rss_dangerous", "rss_lateral", "rss_longitudinal", "rss_opposite", "tet", "thw", "tit", "ttc", "ttc_boxes",
 ]  # fmt: skip
 
@@ -36,7 +36,8 @@ def _known(result: Reals, *given: Reals) -> Reals:
 
 def _over(top: Reals, bottom: Reals, *, where: Mask, otherwise: float) -> Reals:
     """top / bottom where the mask holds, else a fixed value; NaN where either is NaN."""
-    quotient = np.divide(top, bottom, out=np.full(top.shape, otherwise), where=where)
+    with np.errstate(divide="ignore", over="ignore"):
+        quotient = np.divide(top, bottom, out=np.full(top.shape, otherwise), where=where)
     return _known(quotient, top, bottom)
 
 
@@ -80,8 +81,7 @@ def pet(a_enters_s: ArrayLike, a_leaves_s: ArrayLike, b_enters_s: ArrayLike, b_l
 def drac(gap_m: ArrayLike, closing_mps: ArrayLike) -> Reals:
     """Deceleration rate to avoid a crash, m/s2: closing^2 / (2 gap); 0 where the gap does not shrink, infinite at contact."""
     gap, closing = _reals(gap_m, closing_mps)
-    with np.errstate(divide="ignore"):
-        return _over(closing**2, 2 * np.maximum(gap, 0.0), where=closing > 0, otherwise=0.0)
+    return _over(closing, 2 * ttc(gap, closing), where=closing > 0, otherwise=0.0)
 
 
 def mdrac(gap_m: ArrayLike, closing_mps: ArrayLike, *, reaction_s: float = PRT_S) -> Reals:
@@ -141,6 +141,11 @@ class Boxes:
         c, s = np.cos(self.heading_rad), np.sin(self.heading_rad)
         return (c, s), (-s, c)
 
+    @property
+    def standing(self) -> "Boxes":
+        """The same boxes at rest."""
+        return replace(self, vx_mps=np.zeros_like(self.vx_mps), vy_mps=np.zeros_like(self.vy_mps))
+
     def reach_m(self, axis: tuple[Reals, Reals]) -> Reals:
         """Half of what a box covers along an axis."""
         along, across = (np.abs(ux * axis[0] + uy * axis[1]) for ux, uy in self.axes)
@@ -164,6 +169,26 @@ def overlap_s(a: Boxes, b: Boxes) -> tuple[Reals, Reals]:
         ends = np.minimum(ends, np.where(still, inside, (ahead + reach) / pace))
     never = begins > ends
     return np.where(never, np.inf, begins), np.where(never, -np.inf, ends)
+
+
+def distance(a: Boxes, b: Boxes) -> Reals:
+    """Distance between the outlines of boxes, m; 0 where they overlap."""
+    begins, ends = overlap_s(a.standing, b.standing)
+    apart = np.minimum(_corners_m(a, b), _corners_m(b, a))
+    return _known(np.where(begins < ends, 0.0, apart), apart)
+
+
+def _corners_m(a: Boxes, b: Boxes) -> Reals:
+    """From the corner of `a` that is nearest to `b` to its outline."""
+    (cx, cy), (px, py) = a.axes
+    (ux, uy), (wx, wy) = b.axes
+    least = np.full(np.shape(a.x_m), np.inf)
+    for ahead, left in ((1, 1), (1, -1), (-1, -1), (-1, 1)):
+        dx = a.x_m - b.x_m + ahead * cx * a.length_m / 2 + left * px * a.width_m / 2
+        dy = a.y_m - b.y_m + ahead * cy * a.length_m / 2 + left * py * a.width_m / 2
+        out = [np.maximum(np.abs(dx * x + dy * y) - size / 2, 0.0) for x, y, size in ((ux, uy, b.length_m), (wx, wy, b.width_m))]
+        least = np.minimum(least, np.hypot(*out))
+    return least
 
 
 def ttc_boxes(a: Boxes, b: Boxes, *, horizon_s: float = HORIZON_S, step_s: float | None = STEP_S) -> Reals:
