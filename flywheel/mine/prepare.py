@@ -15,6 +15,7 @@ from flywheel.mine.objects import Objects, read_objects
 from flywheel.mine.path import driven
 from flywheel.mine.segments import NS, Ints, Mask, Reals
 from flywheel.mine.signals import CONDITION_NAMES, Ego, Sky, condition_codes, read_ego, read_sky, series, times
+from flywheel.tables import SCHEMAS
 
 CUTOFF_HZ = 2.0
 GRID_NS = NS // 10
@@ -96,6 +97,15 @@ class Drive:
     def follower(self) -> Ints:
         """The row of `objects` that is next behind on the ego's path in every frame, -1 without one."""
         return self.objects.nearest(self.objects.follows, self.objects.behind_m)
+
+    @cached_property
+    def encounters(self) -> pa.Table:
+        """The ENCOUNTERS rows of this drive; none without an ego or tracks."""
+        from flywheel.mine.encounters import encounters_of
+
+        if self._ego is None:
+            return SCHEMAS["ENCOUNTERS"].empty_table()
+        return encounters_of(self.objects, self.ego, drive_id=self.drive_id, root_group=str(self.tables.row["root_group"]))
 
     @cached_property
     def lights(self) -> Lights:
