@@ -4,10 +4,10 @@ import os
 
 import dagster as dg
 
-from assets import automation, curate, generate, ingest, mine, publish, release, train
+from assets import automation, curate, generate, ingest, mine, novelty, publish, release, train
 from assets.resources import Flywheel
 
-modules = [ingest, mine, generate, curate, publish, train, release]
+modules = [ingest, mine, novelty, generate, curate, publish, train, release]
 assets = [asset for asset in dg.load_assets_from_modules(modules) if isinstance(asset, dg.AssetsDefinition)]
 checks = dg.load_asset_checks_from_modules(modules)
 

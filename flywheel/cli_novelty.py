@@ -27,15 +27,13 @@ def novelty(root: Root, batch: Batch = None, top: Top = 20, as_json: Json = Fals
 @command(app)
 def surprise(root: Root, top: Top = 20, as_json: Json = False) -> None:
     """Seconds in which two stacks disagree most, or the human did what they did not foresee."""
-    from flywheel.mine.surprise import rank
-    from flywheel.tables import read_table
+    from flywheel.mine.surprise import most_surprising, rank
 
     store = open_store(root)
     report = rank(store)
-    rows = read_table(store, "SURPRISE").to_pylist()
-    rows.sort(key=lambda row: (-max(row["stacks_m"], row["human_m"]), row["drive_id"], row["t_ns"]))
+    rows = most_surprising(store, top)
     if as_json:
-        show.emit_json({"report": report, "seconds": rows[:top]})
+        show.emit_json({"report": report, "seconds": rows})
         return
     show.emit_report(report, title="surprise", as_json=False)
-    show.emit_rows(rows[:top], title="most surprising seconds", as_json=False)
+    show.emit_rows(rows, title="most surprising seconds", as_json=False)

@@ -5,6 +5,7 @@ score of Sun et al., "Out-of-distribution detection with deep nearest neighbors"
 cosine similarities of SAME or more, across drives too. Pictures of one camera are compared among themselves: another lens is no news.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from flywheel.mine.embeddings import matrix
 from flywheel.store import Store
 from flywheel.tables import read_table, rows_table, write_table
 from flywheel.types import Record, short_id
+from flywheel.video import COLUMNS, Still, attempts
 
 Reals = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -115,3 +117,23 @@ def drives_by_novelty(store: Store) -> list[DriveNovelty]:
             novelty_fleet=max(fleet, default=None), t_ns=top["t_ns"],
         ))  # fmt: skip
     return sorted(found, key=lambda row: (-(row.novelty_place or -1.0), -(row.novelty_fleet or -1.0), row.drive_id))
+
+
+def most_novel(store: Store, count: int) -> list[Still]:
+    """The pictures that are least like the rest of the fleet, one of each cluster."""
+    rows = [row for row in read_table(store, "NOVELTY").to_pylist() if row["novelty_fleet"] is not None]
+    best = {row["cluster"]: row for row in sorted(rows, key=lambda row: (row["novelty_fleet"], row["media_sha256"]))}
+    chosen = sorted(best.values(), key=lambda row: (-row["novelty_fleet"], row["media_sha256"]))[:count]
+    place = {_key(row): number for number, row in enumerate(chosen)}
+    frames = [row for drive in sorted({row["drive_id"] for row in chosen}) for row in _frames(store, drive) if _key(row) in place]
+    shown = ((place[_key(row)], found) for row, found in attempts(store, frames) if not isinstance(found, str))
+    return [found for _, found in sorted(shown, key=lambda item: item[0])]
+
+
+def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["drive_id"], row["t_ns"], row["camera"]
+
+
+def _frames(store: Store, drive_id: str) -> list[dict[str, Any]]:
+    rows = read_table(store, "FRAMES", part=drive_id, columns=["drive_id", *COLUMNS]).to_pylist()
+    return [row for row in rows if row["kind"] == "rgb"]

@@ -140,3 +140,9 @@ def _report(table: pa.Table, *, drives: int, blind: int) -> SurpriseReport:
     return SurpriseReport(
         drives=drives, not_evaluable=blind, seconds=len(table), classical_rms_m=rms("classical_m"), learned_rms_m=rms("human_m")
     )  # fmt: skip
+
+
+def most_surprising(store: Store, count: int) -> list[dict[str, object]]:
+    """SURPRISE rows with the largest distance of either kind."""
+    rows = read_table(store, "SURPRISE").to_pylist()
+    return sorted(rows, key=lambda row: (-max(row["stacks_m"], row["human_m"]), row["drive_id"], row["t_ns"]))[:count]
