@@ -55,6 +55,7 @@ class Mined:
 
     events: list[Row]
     exposure: list[Row]
+    encounters: pa.Table
 
 
 def mine_batch(store: Store, batch_id: str, *, workers: int | None = 1) -> MineReport:
@@ -95,8 +96,9 @@ def is_mined(store: Store, batch_id: str, drive_id: str) -> bool:
 
 
 def write_drive(store: Store, batch_id: str, drive_id: str, mined: Mined) -> None:
-    """EVENTS first, EXPOSURE last: a drive without the latter is mined again."""
+    """EVENTS and ENCOUNTERS first, EXPOSURE last: a drive without the latter is mined again."""
     write_table(store, "EVENTS", rows_table("EVENTS", mined.events), batch_id=batch_id, part=drive_id)
+    write_table(store, "ENCOUNTERS", mined.encounters, batch_id=batch_id, part=drive_id)
     write_table(store, "EXPOSURE", rows_table("EXPOSURE", mined.exposure), batch_id=batch_id, part=drive_id)
 
 
@@ -130,7 +132,7 @@ def mine_drive(store: Store, batch_id: str, row: Row) -> Mined:
         found = _events(drive, entry, exposures.strata)
         events += found if not isinstance(found, str) else []
         exposure += exposures.rows(entry, found)
-    return Mined(events, exposure)
+    return Mined(events, exposure, drive.encounters)
 
 
 def _events(drive: Drive, entry: Scenario, strata: Strata) -> list[Row] | str:
