@@ -28,6 +28,10 @@ MERGE_S = 2.0
 EXIT_RATIO = 0.6
 OURS = Path(__file__).parent / "scenarios"
 USERS = "FLYWHEEL_SCENARIOS"
+# What an entry with a query need not say: its signals are those of its parts, its peak is how long it lasts.
+COMPOSITE: dict[str, Any] = {
+    "min_duration_s": 0.0, "signals": (), "peak": "duration", "peak_unit": "s", "source": "a query", "nearest_tag": "none"
+}  # fmt: skip
 
 Signal = Literal[
     "ego speed", "acceleration", "path", "tracks", "lanes", "lights", "environment", "streams", "imu", "gnss", "vehicle", "frames"
@@ -100,7 +104,7 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _entry(name: str, said: dict[str, Any], source: Path) -> Scenario:
     try:
         levels = {level: tuple(_threshold(q, text) for q, text in parts.items()) for level, parts in said.get("levels", {}).items()}
-        return Scenario.model_validate({**said, "name": name, "levels": levels})
+        return Scenario.model_validate({**(COMPOSITE if "where" in said else {}), **said, "name": name, "levels": levels})
     except (ValidationError, ValueError, AttributeError) as err:
         raise BadData(f"{source}: scenario {name!r}: {err}") from err
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flywheel.mine.catalogue import Scenario
+from flywheel.mine.detectors import seen as seen_of
 from flywheel.mine.odd import encounters, strata
 from flywheel.mine.prepare import GRID_NS, Drive
 from flywheel.mine.segments import NS
@@ -29,7 +30,7 @@ class Exposures:
     def rows(self, entry: Scenario, found: list[Row] | str) -> list[Row]:
         """EXPOSURE rows of one scenario, a row a cell; `found` holds its EVENTS rows, or why it cannot be evaluated."""
         blind = isinstance(found, str)
-        seen = np.zeros(len(self._cell), bool) if isinstance(found, str) else self.drive.covered(entry.signals)
+        seen = np.zeros(len(self._cell), bool) if isinstance(found, str) else seen_of(self.drive, entry)
         counts = Counter((row["condition"], row["odd"]) for row in ([] if isinstance(found, str) else found))
         base = {"drive_id": self.drive.drive_id, "scenario": entry.name, "root_group": self.drive.tables.row["root_group"],
                 "params_sha256": entry.digest, "condition_source": self.source, "reason": found if blind else None,

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flywheel.errors import FlywheelError, NotEvaluable
 from flywheel.mine import conditions
 from flywheel.mine.catalogue import Scenario, catalogue
-from flywheel.mine.detectors import detector_of
+from flywheel.mine.detectors import hits_of
 from flywheel.mine.exposure import Exposures
 from flywheel.mine.hits import Hit
 from flywheel.mine.odd import Strata
@@ -137,11 +137,8 @@ def mine_drive(store: Store, batch_id: str, row: Row) -> Mined:
 
 def _events(drive: Drive, entry: Scenario, strata: Strata) -> list[Row] | str:
     """EVENTS rows of one scenario, or why it cannot be evaluated."""
-    reasons = [reason for reason in (drive.missing(signal) for signal in entry.signals) if reason]
-    if reasons:
-        return ", ".join(reasons)
     try:
-        hits = detector_of(entry)(drive, entry)
+        hits = hits_of(drive, entry)
     except NotEvaluable as err:
         return str(err)
     peaks = np.array([hit.t_peak_ns for hit in hits], np.int64)
