@@ -1,9 +1,12 @@
 """Which function detects what: every family module names its own, a user's Python file may add some."""
 
-from flywheel.errors import BadData
+from flywheel.errors import BadData, NotEvaluable
 from flywheel.mine import conditions, crossing, ego, hidden, junctions, road_things, sky, tracks
 from flywheel.mine.catalogue import Scenario, user_modules
-from flywheel.mine.hits import Detector
+from flywheel.mine.composite import composite, decided
+from flywheel.mine.hits import Detector, Hit
+from flywheel.mine.prepare import Drive
+from flywheel.mine.segments import Mask
 
 FAMILIES = (conditions, ego, junctions, tracks, sky, crossing, hidden, road_things)
 
@@ -15,8 +18,27 @@ def detectors() -> dict[str, Detector]:
 
 
 def detector_of(entry: Scenario) -> Detector:
-    """The detector of a catalogue entry; BadData if there is none of that name."""
+    """The detector of a catalogue entry: its query's, if it has one; BadData if there is none of that name."""
+    if entry.where is not None:
+        return lambda drive, asked: composite(drive, asked, hits_of=hits_of)
     known = detectors()
     if entry.detected_by not in known:
         raise BadData(f"scenario {entry.name!r}: no detector {entry.detected_by!r}; there are {', '.join(sorted(known))}")
     return known[entry.detected_by]
+
+
+def hits_of(drive: Drive, entry: Scenario) -> list[Hit]:
+    """The hits of a scenario on a drive, worked out once; NotEvaluable with the reason where a signal is missing."""
+    if entry.digest not in drive.memo:
+        reasons = [reason for reason in (drive.missing(signal) for signal in entry.signals) if reason]
+        if reasons:
+            raise NotEvaluable(", ".join(reasons))
+        drive.memo[entry.digest] = detector_of(entry)(drive, entry)
+    found: list[Hit] = drive.memo[entry.digest]
+    return found
+
+
+def seen(drive: Drive, entry: Scenario) -> Mask:
+    """At which of the grid's instants an entry could have been seen: where its signals are, and its query has an answer."""
+    known = drive.covered(entry.signals)
+    return known if entry.where is None else known & decided(drive, entry, hits_of=hits_of)

@@ -49,6 +49,7 @@ class Drive:
         """The condition stands where the drive says nothing of its sky; `lighting` is what its camera showed, None if unknown."""
         self.tables = tables
         self.default_condition, self.lighting = default_condition, lighting
+        self.memo: dict[str, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
 
