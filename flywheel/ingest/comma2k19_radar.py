@@ -49,9 +49,9 @@ def tracks_table(radar: Channel, t_ns: Times, *, speed: Channel, yaw: tuple[Arra
     yaw_rate = np.interp(radar.t_s, *yaw) if yaw is not None else np.zeros(len(radar.t_s))
     ego = np.interp(radar.t_s, speed.t_s, speed.values[:, 0])
     parts = [_track(name, radar, t_ns, at, ego=ego[at], yaw_rate=yaw_rate[at]) for name, at in tracks(radar, rows) if len(at) >= MIN_ROWS]
-    fields = [field for field in SCHEMAS["TRACKS"] if field.name != "drive_id"]
-    empty = pa.schema(fields).empty_table()
-    return pa.concat_tables([empty, *(pa.table(part, schema=empty.schema) for part in parts)]).sort_by(
+    schema = pa.schema([field for field in SCHEMAS["TRACKS"] if field.name != "drive_id"])
+    tables = [pa.table(part, schema=pa.schema([schema.field(name) for name in part])) for part in parts]
+    return pa.concat_tables([schema.empty_table(), *tables], promote_options="default").sort_by(
         [("t_ns", "ascending"), ("track_id", "ascending")]
     )
 

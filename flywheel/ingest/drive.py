@@ -101,15 +101,18 @@ class Beats(NamedTuple):
     stamp_ns: NDArray[np.int64] | None = None
 
 
-Item = Rows | Picture | Beats | Finding | DriveFacts
-
-
 class Blob(NamedTuple):
-    """One media object of a drive: bytes, or a file that lasts until the next blob is asked for."""
+    """One media object of a drive: bytes, or a file that lasts until the next blob is asked for.
+
+    A reader that has the bytes in hand may yield them: what is kept of them need not be read again.
+    """
 
     sha256: str
     ext: str
     data: bytes | Path
+
+
+Item = Rows | Picture | Beats | Blob | Finding | DriveFacts
 
 
 class _Checked(io.RawIOBase):

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flywheel.ingest import gates_frames, gates_tracks, gates_twins
 from flywheel.ingest.drive import Finding
 from flywheel.ingest.gates_motion import motion_gate
-from flywheel.ingest.gates_parts import Defect, Window, folded, rows_between, series, windows
+from flywheel.ingest.gates_parts import Defect, RowsBetween, Window, folded, series, windows
 from flywheel.ingest.gates_sync import Agreement, agreements, combined, independent, sync_findings
 from flywheel.tables import SCHEMAS
 
@@ -51,15 +51,17 @@ def _judge_signals(files: Mapping[str, Path], derived: Collection[str]) -> tuple
 
 def _judge_tracks(files: Mapping[str, Path]) -> list[Defect]:
     columns = ["t_ns", "x_m", "y_m", "heading_rad"]
+    ego = _between(files.get("SIGNALS"), columns)
     seen = _windows(files.get("TRACKS"), gates_tracks.COLUMNS)
-    return [defect for window in seen for defect in gates_tracks.tracks_gate(window, _ego(files.get("SIGNALS"), window, columns))]
+    return [defect for window in seen for defect in gates_tracks.tracks_gate(window, _ego(ego, window))]
 
 
 def _judge_frames(files: Mapping[str, Path]) -> tuple[list[Defect], list[str]]:
     defects: list[Defect] = []
     seen: list[str] = []
+    ego = _between(files.get("SIGNALS"), ["t_ns", "speed_mps"])
     for window in _windows(files.get("FRAMES"), gates_frames.COLUMNS):
-        defects += gates_frames.frozen_gate(window, _speeds(_ego(files.get("SIGNALS"), window, ["t_ns", "speed_mps"])))
+        defects += gates_frames.frozen_gate(window, _speeds(_ego(ego, window)))
         seen = gates_twins.smallest([*seen, *gates_twins.picture_digests(window.table)])
     return defects, seen
 
@@ -68,10 +70,14 @@ def _windows(file: Path | None, columns: list[str]) -> Iterator[Window]:
     return windows(file, columns) if file else iter(())
 
 
-def _ego(signals: Path | None, window: Window, columns: list[str]) -> pa.Table | None:
+def _between(signals: Path | None, columns: list[str]) -> RowsBetween | None:
+    return RowsBetween(signals, columns) if signals else None
+
+
+def _ego(between: RowsBetween | None, window: Window) -> pa.Table | None:
     """The ego signals around a window of another table."""
     times = window.table["t_ns"]
-    return rows_between(signals, times[0].as_py() - AROUND_NS, times[-1].as_py() + AROUND_NS, columns)
+    return between(times[0].as_py() - AROUND_NS, times[-1].as_py() + AROUND_NS) if between else None
 
 
 def _speeds(ego: pa.Table | None) -> gates_frames.SpeedAt:

@@ -104,16 +104,26 @@ def _said(defect: Defect) -> Finding:
     return Finding(severity=defect.severity, gate=defect.gate, message=text)
 
 
-def rows_between(file: Path | None, low_ns: int, high_ns: int, columns: list[str]) -> pa.Table | None:
-    """A part's rows from one time to another; None without such a part."""
-    if file is None:
-        return None
-    source = pq.ParquetFile(file)
-    groups = [k for k in range(source.metadata.num_row_groups) if _group_meets(source.metadata.row_group(k), low_ns, high_ns)]
-    table = source.read_row_groups(groups, columns=columns, use_threads=False)
-    times = table["t_ns"].to_numpy()
-    low, high = np.searchsorted(times, low_ns), np.searchsorted(times, high_ns, side="right")
-    return table.slice(low, high - low)
+class RowsBetween:
+    """A part's rows from one time to another, for spans that move on: the row groups of the last span are kept."""
+
+    def __init__(self, file: Path, columns: list[str]) -> None:
+        self.source, self.columns = pq.ParquetFile(file), columns
+        self.groups: tuple[int, ...] = ()
+        self.table = self._read()
+
+    def __call__(self, low_ns: int, high_ns: int) -> pa.Table:
+        """The rows of a span, both ends included."""
+        meta = self.source.metadata
+        groups = tuple(k for k in range(meta.num_row_groups) if _group_meets(meta.row_group(k), low_ns, high_ns))
+        if groups != self.groups:
+            self.groups, self.table = groups, self._read(groups)
+        times = self.table["t_ns"].to_numpy()
+        low, high = np.searchsorted(times, low_ns), np.searchsorted(times, high_ns, side="right")
+        return self.table.slice(low, high - low)
+
+    def _read(self, groups: tuple[int, ...] = ()) -> pa.Table:
+        return self.source.read_row_groups(list(groups), columns=self.columns, use_threads=False)
 
 
 def _group_meets(group: pq.RowGroupMetaData, low_ns: int, high_ns: int) -> bool:

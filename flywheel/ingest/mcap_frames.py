@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, Finding, Item, Picture, Rows, warning
+from flywheel.ingest.drive import Beats, Blob, Finding, Item, Picture, Rows, warning
 from flywheel.ingest.images import image_info
 from flywheel.ingest.mcap_mounts import Mounts
 from flywheel.ingest.mcap_names import CALIBRATION, camera_of
@@ -83,7 +83,7 @@ class Cameras:
             self.taken += 1
             if name == "CompressedVideo":
                 video = self.videos.setdefault(topic, Video(topic))
-                self.rows += [row for segment in video.take(t_ns, message) for row in self._of_segment(video, segment)]
+                yield from self._segments(video, video.take(t_ns, message))
             else:
                 yield from self._image(topic, t_ns, message)
 
@@ -106,18 +106,22 @@ class Cameras:
             return
         if kind == "rgb":
             yield Picture(camera, t_ns, message.data)
-        said = {"t_ns": t_ns, "camera": camera, "kind": kind, "media_sha256": sha256_hex(message.data), "frame_id": message.frame_id}
+        sha256 = sha256_hex(message.data)
+        yield Blob(sha256, info.ext, message.data)
+        said = {"t_ns": t_ns, "camera": camera, "kind": kind, "media_sha256": sha256, "frame_id": message.frame_id}
         self.rows.append(said | info.model_dump())
 
-    def _of_segment(self, video: Video, segment: Segment) -> Iterator[Row]:
+    def _segments(self, video: Video, found: Iterable[Segment]) -> Iterator[Blob]:
         camera, kind = self.named[video.topic]
-        for row in segment.rows:
-            yield {"camera": camera, "kind": kind, "frame_id": video.frame_id, **row}
+        for segment in found:
+            self.rows += [{"camera": camera, "kind": kind, "frame_id": video.frame_id, **row} for row in segment.rows]
+            yield Blob(segment.sha256, segment.ext, segment.data)
 
     def cut(self, until_ns: int | None) -> Iterator[Item]:
         """FRAMES rows before a time, and before the first packet of any segment that is still open."""
         if until_ns is None:
-            self.rows += [row for video in self.videos.values() for s in video.close() for row in self._of_segment(video, s)]
+            for video in self.videos.values():
+                yield from self._segments(video, video.close())
         open_ns = [video.open_ns - REORDERED_NS for video in self.videos.values() if video.open_ns is not None]
         limit = min([*open_ns, 1 << 62 if until_ns is None else until_ns])
         ready = [row for row in self.rows if row["t_ns"] < limit]

@@ -116,7 +116,7 @@ def tracks_table(where: str, data: bytes, ego: Ego) -> tuple[pa.Table, int]:
         "vx_mps": velocity[:, 0], "vy_mps": velocity[:, 1], "visible": [None] * len(times),
         "position_sigma_m": np.full(len(times), POSITION_SIGMA_M), "velocity_sigma_mps": [None] * len(times),
     }  # fmt: skip
-    schema = pa.schema([field for field in SCHEMAS["TRACKS"] if field.name != "drive_id"])
+    schema = pa.schema([SCHEMAS["TRACKS"].field(name) for name in columns])
     rows = pa.table(columns, schema=schema).sort_by([("t_ns", "ascending"), ("track_id", "ascending")])
     return rows, int((~inside).sum())
 

@@ -2,7 +2,7 @@
 
 import errno
 import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -168,7 +168,7 @@ def ingest_log(
             items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
             spool.fill(items)
             findings = spool.finish(twins)
-            put_media(store, log, kind, frames=spool.files.get("FRAMES"))
+            put_media(store, log, kind, frames=spool.files.get("FRAMES"), kept=spool.media)
         except Exception as err:  # noqa: BLE001 whatever a reader trips over, the batch goes on and the reason is kept
             refuse_trouble(err)
             return quarantine(store, log.landed, batch_id=log.batch_id, error=err, name=log.name)
@@ -198,9 +198,14 @@ def commit(store: Store, log: Log, kind: Format, spool: Spool, more: dict[str, o
     write_table(store, "DRIVES", rows_table("DRIVES", [row]), batch_id=log.batch_id, part=log.drive_id)
 
 
-def put_media(store: Store, log: Log, kind: Format, *, frames: Path | None) -> None:
-    """Stores the media that the frames name and the store does not hold; BadData if the log, read anew, does not give them all."""
+def put_media(store: Store, log: Log, kind: Format, *, frames: Path | None, kept: Mapping[tuple[str, str], Path]) -> None:
+    """Stores the media that the frames name and the store does not hold: those `kept`, and the others from the log.
+
+    BadData if the log, read anew, does not give them all.
+    """
     lacking = _lacking(store, frames)
+    put_blobs(store, (Blob(*key, path.read_bytes()) for key, path in kept.items() if key in lacking))
+    lacking -= kept.keys()
     if not lacking:
         return
     left = set(lacking)

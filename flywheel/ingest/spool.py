@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from flywheel.errors import BadData
 from flywheel.ingest.clocks import Clock, Clocks, clock_of, overlap_gate
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Picture, Rows
 from flywheel.ingest.gates_drive import judge_parts
 from flywheel.ingest.gates_parts import speeds_at
 from flywheel.ingest.gates_twins import Twins
@@ -15,6 +15,8 @@ from flywheel.ingest.pictures import Pictures
 from flywheel.ingest.quality import gate, ordered, refuse_errors
 from flywheel.ingest.tally import Tally
 from flywheel.tables import PartWriter, conform, rows_table
+
+MAX_MEDIA_BYTES = 1 << 30
 
 
 class Spool:
@@ -25,6 +27,8 @@ class Spool:
         self.tally, self.clocks, self.pictures = Tally(), Clocks(), Pictures()
         self.clock, self.fingerprint = Clock(None, None), list[str]()
         self.files: dict[str, Path] = {}
+        self.media: dict[tuple[str, str], Path] = {}
+        self._media_bytes = 0
         self._writers: dict[str, PartWriter] = {}
         self._facts: list[DriveFacts] = []
         self._findings: list[Finding] = []
@@ -46,6 +50,8 @@ class Spool:
                     self.pictures.see(item)
                 case Beats():
                     self.clocks.see(item)
+                case Blob():
+                    self._keep(item)
                 case Finding():
                     self._findings.append(item)
                 case DriveFacts():
@@ -77,6 +83,14 @@ class Spool:
         for writer in self._writers.values():
             writer.close()
         self._writers = {}
+
+    def _keep(self, blob: Blob) -> None:
+        """Keeps media by (hash, ext) until the gates have passed; what is above the bound is read again from the log."""
+        key = (blob.sha256, blob.ext)
+        if isinstance(blob.data, bytes) and key not in self.media and self._media_bytes + len(blob.data) <= MAX_MEDIA_BYTES:
+            self.media[key] = self.folder / ".".join(key)
+            self.media[key].write_bytes(blob.data)
+            self._media_bytes += len(blob.data)
 
     def _write(self, name: str, rows: pa.Table) -> None:
         if len(rows):

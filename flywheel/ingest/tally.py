@@ -16,7 +16,7 @@ MAX_GAP_S = 1.0
 def column(table: pa.Table, name: str) -> Array:
     """A numeric column as an array (times stay int64; null is NaN elsewhere)."""
     values = table[name]
-    return np.asarray(values.to_numpy() if name == "t_ns" else values.cast(pa.float64()).to_numpy())
+    return np.asarray(values.to_numpy() if name == "t_ns" or values.type == pa.float64() else values.cast(pa.float64()).to_numpy())
 
 
 @dataclass
@@ -30,8 +30,10 @@ class Extreme:
 
     def see(self, times: Array, values: Array) -> None:
         """Takes more values; NaN does not count."""
-        if np.isfinite(values).any():
+        low, high = int(np.argmin(values)), int(np.argmax(values))
+        if np.isnan(values[low]) and np.isfinite(values).any():  # the first NaN is both the least and the greatest
             low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+        if not np.isnan(values[low]):
             if values[low] < self.low:
                 self.low, self.low_t_ns = float(values[low]), int(times[low])
             if values[high] > self.high:
@@ -99,7 +101,7 @@ class Tally:
             raise BadData(f"{name}: time does not advance: {before[1]} ns is followed by {first} ns")
         self.rows[name] += len(table)
         self.spans[name] = (before[0] if before else first, last)
-        for limited in (f.name for f in table.schema if pa.types.is_floating(f.type)):
+        for limited in (f.name for f in table.schema if pa.types.is_floating(f.type) and table[f.name].null_count < len(table)):
             self.extremes.setdefault((name, limited), Extreme()).see(times, column(table, limited))
         if name == "TRACKS":
             self.track_ids.update(table["track_id"].unique().to_pylist())

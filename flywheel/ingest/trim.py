@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationError
 
 from flywheel.errors import BadData
-from flywheel.ingest.drive import Beats, DriveFacts, Finding, Item, Picture, Rows, warning
+from flywheel.ingest.drive import Beats, Blob, DriveFacts, Finding, Item, Picture, Rows, warning
 from flywheel.ingest.gates_parts import batches
 from flywheel.ingest.spool import Spool
 from flywheel.ingest.tally import MAX_GAP_S, column
@@ -222,7 +222,7 @@ def _kept(items: Iterable[Item], window: Window, policy: TrimPolicy) -> Iterator
             case Beats():
                 inside = (item.t_ns >= window.t0_ns) & (item.t_ns <= window.t1_ns)
                 yield Beats(item.sensor, item.t_ns[inside], None if item.stamp_ns is None else item.stamp_ns[inside])
-            case Finding() | DriveFacts():
+            case Blob() | Finding() | DriveFacts():  # a blob that no kept frame names is not stored
                 yield item
 
 

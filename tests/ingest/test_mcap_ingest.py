@@ -1,6 +1,8 @@
 """MCAP logs of the fleet's layout become tables; spoilt ones say what is wrong and stop nothing."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,11 @@ import pytest
 from mcap.writer import CompressionType
 
 from flywheel.geometry import image_boxes
+from flywheel.ingest import formats, mcap_media
+from flywheel.ingest.drive import Blob, Log
 from flywheel.ingest.land import land
 from flywheel.ingest.landed import read_manifest
+from flywheel.ingest.mcap_signals import JSON_SIGNALS, VEHICLE
 from flywheel.ingest.quarantine import read_reason
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.store import DiskStore, media_key, open_store
@@ -51,8 +56,27 @@ def test_every_table_is_filled(tmp_path: Path, compression: CompressionType) -> 
     assert (drive["source_name"], drive["source_format"], drive["licence"]) == ("a.mcap", "mcap", "CC0-1.0")
     assert drive["distance_m"] == pytest.approx(20.0)
     assert drive["duration_s"] == pytest.approx(2.0)
-    assert set(drive["signals"]) == set(SCHEMAS["SIGNALS"].names) - {"drive_id", "t_ns", "steering_wheel_rad"}
+    unsaid = {"drive_id", "t_ns", "steering_wheel_rad", "roll_rate_radps", "temperature_c", *JSON_SIGNALS[VEHICLE]}
+    assert set(drive["signals"]) == set(SCHEMAS["SIGNALS"].names) - unsaid
     assert drive["has_map"] is True
+
+
+@pytest.mark.parametrize("kept", [0, 1 << 12, 1 << 30])
+def test_media_are_the_same_whether_kept_or_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr("flywheel.ingest.spool.MAX_MEDIA_BYTES", kept)
+    again: list[str] = []
+
+    def media(log: Log) -> Iterator[Blob]:
+        again.append(log.name)
+        return mcap_media.media(log)
+
+    first = formats.FORMATS[0]
+    monkeypatch.setattr(formats, "FORMATS", (replace(first, media=media), *formats.FORMATS[1:]))
+    store, _ = ingest(tmp_path)
+    named = {(row["media_sha256"], row["ext"]) for row in read_table(store, "FRAMES").to_pylist()}
+    assert {media_key(*name) for name in named} == set(store.list("media/"))
+    assert all(sha256_hex(store.get(media_key(*name))) == name[0] for name in named)
+    assert again == ([] if kept == 1 << 30 else ["a.mcap"])
 
 
 def test_slower_streams_lie_on_the_nearest_ego_row_only(tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ def test_a_drive_whose_pictures_cannot_be_read_again_is_quarantined_and_stops_no
 
     first = formats.FORMATS[0]
     monkeypatch.setattr(formats, "FORMATS", (replace(first, media=media), *formats.FORMATS[1:]))
+    monkeypatch.setattr("flywheel.ingest.spool.MAX_MEDIA_BYTES", 0)
     store = DiskStore(tmp_path / "root")
     (tmp_path / "logs").mkdir()
     make_mcap(tmp_path / "logs/a.mcap", seconds=1.1)
