@@ -34,13 +34,15 @@ def events(root: Root, scenario: str | None = None, as_json: Json = False) -> No
 @command(app, name="score-mining")
 def score_mining(root: Root, truth: Annotated[Path, typer.Option(help="The fleet's truth.json.")], as_json: Json = False) -> None:
     """Precision and recall per scenario against planted truth."""
+    from flywheel.mine.score import ScenarioScore
     from flywheel.mine.score import score_mining as score
 
     result = score(open_store(root), truth)
     if as_json:
         show.emit_json(result)
     else:
-        show.emit_rows(result.scenarios, title="mining against truth", as_json=False)
+        columns = [name for name in ScenarioScore.model_fields if not name.endswith("_interval")]
+        show.emit_rows(result.scenarios, title="mining against truth", as_json=False, columns=columns)
 
 
 @command(app)

@@ -55,8 +55,10 @@ def emit_rows(rows: Sequence[Mapping[str, Any] | BaseModel], *, title: str, as_j
     names = list(columns or records[0])
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for name in names:
-        numeric = all(isinstance(record.get(name), int | float) for record in records)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        numeric = all(isinstance(record.get(name), int | float | None) for record in records)
+        # Headings may break at their underscores; the first column names the row and does not fold.
+        heading = name.replace("_", " ") if numeric else name
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold", no_wrap=name == names[0] and len(names) > 5)
     for record in records:
         table.add_row(*(cell(record.get(name)) for name in names))
     out.print(table)
