@@ -44,7 +44,7 @@ class _Truth(BaseModel):
 
 
 class ScenarioScore(Record):
-    """One scenario: events planted, events mined (`found`), how many of each match one to one, and the two ratios.
+    """One scenario: events planted (`_l1`: those of level 1 alone), events mined (`found`), how many of each match one to one, and the two ratios.
 
     Borderline truth, of which sensor noise decides whether it reaches a threshold, is neither planted nor found: `borderline` counts it,
     `borderline_found` how much of it was mined. A ratio without a denominator is None. Boundary errors: medians over matched events of
@@ -55,6 +55,8 @@ class ScenarioScore(Record):
     planted: int
     found: int
     matched: int
+    planted_l1: int
+    matched_l1: int
     recall: float | None
     precision: float | None
     recall_interval: Interval | None
@@ -162,13 +164,23 @@ class _Kinds:
         stray = [row for i, row in enumerate(rest) if i not in faint]
         near = self.near.get(key, [])
         hits = sum(any(overlap_ns(_span(n), (s["t0_ns"], s["t1_ns"])) >= 0 for s in stray) for n in near)
-        return _Matched([(truth[p], mined[m]) for p, m in sure], len(truth), len(stray), len(doubtful), len(faint), len(near), hits)
+        return _Matched(
+            [(truth[p], mined[m]) for p, m in sure],
+            len(truth),
+            sum(t.level == "L1" for t in truth),
+            len(stray),
+            len(doubtful),
+            len(faint),
+            len(near),
+            hits,
+        )
 
 
 @dataclass(frozen=True)
 class _Matched:
     pairs: list[tuple[_Planted, Row]]
     planted: int
+    planted_l1: int
     stray: int
     borderline: int
     faint: int
@@ -185,7 +197,8 @@ def _score(name: str, drives: list[_Matched]) -> ScenarioScore:
     total, matched = sum(drive.planted for drive in drives), len(pairs)
     events = matched + sum(drive.stray for drive in drives)
     return ScenarioScore(
-        scenario=name, planted=total, found=events, matched=matched, recall=matched / total if total else None,
+        scenario=name, planted=total, found=events, matched=matched,
+        planted_l1=sum(drive.planted_l1 for drive in drives), matched_l1=sum(p.level == "L1" for p, _ in pairs), recall=matched / total if total else None,
         precision=matched / events if events else None, recall_interval=wilson(matched, trials=total) if total else None,
         precision_interval=wilson(matched, trials=events) if events else None,
         levels_right=sum(p.level == m["level"] for p, m in pairs),
