@@ -1,14 +1,31 @@
 """Which function detects what: every family module names its own, a user's Python file may add some."""
 
 from flywheel.errors import BadData, NotEvaluable
-from flywheel.mine import conditions, crossing, ego, hidden, junctions, road_things, sky, tracks
+from flywheel.mine import (
+    conditions,
+    crossing,
+    ego,
+    ego_motion,
+    following,
+    hidden,
+    junctions,
+    lane_change,
+    road,
+    road_things,
+    sky,
+    swerve,
+    tracks,
+    vehicle,
+)
 from flywheel.mine.catalogue import Scenario, user_modules
 from flywheel.mine.composite import composite, decided
 from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import Mask
 
-FAMILIES = (conditions, ego, junctions, tracks, sky, crossing, hidden, road_things)
+FAMILIES = (
+    conditions, ego, junctions, tracks, road, sky, following, lane_change, ego_motion, swerve, vehicle, crossing, hidden, road_things,
+)  # fmt: skip
 
 
 def detectors() -> dict[str, Detector]:

@@ -1,11 +1,11 @@
 """What a detector gives back, and the shape every detector has."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flywheel.mine.catalogue import Scenario
 from flywheel.mine.prepare import Drive
-from flywheel.mine.segments import Clock, Ints, Reals, Spans
+from flywheel.mine.segments import NS, Clock, Ints, Reals, Spans
 
 
 @dataclass(frozen=True)
@@ -30,4 +30,25 @@ def lowest(spans: Spans, level: Ints, clock: Clock, values: Reals) -> list[Hit]:
     for i, (first, last) in enumerate(zip(spans.first, spans.last, strict=True)):
         at = int(first + values[first : last + 1].argmin())
         found.append(Hit(int(start[i]), int(end[i]), int(clock.t_ns[at]), float(values[at]), int(level[i])))
+    return found
+
+
+def highest(spans: Spans, level: Ints, clock: Clock, values: Reals) -> list[Hit]:
+    """A hit for each stretch, its peak where `values` is largest."""
+    return [replace(hit, peak=-hit.peak) for hit in lowest(spans, level, clock, -values)] if len(spans) else []
+
+
+def together(hits: list[Hit], *, merge_s: float) -> list[Hit]:
+    """Hits less than the merge time apart as one, with the largest peak, the highest level and everyone who took part."""
+    found: list[Hit] = []
+    for hit in sorted(hits, key=lambda h: (h.t0_ns, h.t1_ns)):
+        if not found or hit.t0_ns - found[-1].t1_ns >= merge_s * NS:
+            found.append(hit)
+            continue
+        before = found.pop()
+        strongest = max(before, hit, key=lambda h: h.peak)
+        actors = tuple(sorted({*before.actors, *hit.actors}))
+        found.append(
+            Hit(before.t0_ns, max(before.t1_ns, hit.t1_ns), strongest.t_peak_ns, strongest.peak, max(before.level, hit.level), actors)
+        )
     return found

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from flywheel.mine.filters import low_pass
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
-from flywheel.mine.signals import column, low_pass, nearest, resample, times
+from flywheel.mine.signals import column, nearest, resample, times
 
 LANE_GAP_S = 0.5
 JUMP_SHARE = 0.5

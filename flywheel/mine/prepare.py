@@ -49,6 +49,7 @@ class Drive:
         """The condition stands where the drive says nothing of its sky; `lighting` is what its camera showed, None if unknown."""
         self.tables = tables
         self.default_condition, self.lighting = default_condition, lighting
+        self._series: dict[str, tuple[Ints, Reals]] = {}
         self.memo: dict[str, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
@@ -137,16 +138,27 @@ class Drive:
             "lights": len(self.tables.lights) == 0,
             "environment": not self.sky.known,
             "streams": not self.streams,
-            "imu": not self._says("imu_az_mps2", "imu_ax_mps2"),
-            "gnss": not self._says("lat_deg"),
-            "vehicle": not self._says("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"),
+            "imu": not self.says("imu_az_mps2", "imu_ax_mps2"),
+            "gnss": not self.says("lat_deg"),
+            "vehicle": not self.says("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"),
             "frames": len(self.tables.frames) == 0,
         }
         return f"no {signal}" if lacks[signal] else None
 
-    def _says(self, *columns: str) -> bool:
+    def says(self, *columns: str) -> bool:
         """Whether the drive has samples of any of these signals."""
         return any(self.tables.signals[name].null_count < len(self.tables.signals) for name in columns)
+
+    def series(self, name: str) -> tuple[Ints, Reals]:
+        """Times and values of a signal's own samples; none where the drive does not have it."""
+        if name not in self._series:
+            self._series[name] = series(self.tables.signals, name)
+        return self._series[name]
+
+    def highest(self, name: str) -> float:
+        """The largest value of a signal, -inf without any; quicker than its series."""
+        found = pa.compute.max(self.tables.signals[name]).as_py()
+        return -np.inf if found is None or np.isnan(found) else float(found)
 
     @cached_property
     def grid_ns(self) -> Ints:

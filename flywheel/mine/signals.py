@@ -7,11 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import NotEvaluable
+from flywheel.mine import filters
 from flywheel.mine.catalogue import catalogue
+from flywheel.mine.filters import low_pass as low_pass  # for whoever reads signals
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
 from flywheel.types import LIGHTINGS, WEATHERS
 
 EGO_GAP_S = 0.5
+COARSE_S = 0.05
 CURVE_SPEED_MPS = 3.0
 # Indices of LIGHTINGS and WEATHERS are used below: day, dusk, night, low_sun and clear, fog, rain, snow.
 CONDITION_NAMES = [f"{lighting}_{weather}" for lighting in LIGHTINGS for weather in WEATHERS]
@@ -47,18 +50,19 @@ def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
     return np.where(t_ns - known_ns[left] <= known_ns[right] - t_ns, left, right)
 
 
-def low_pass(values: Reals, clock: Clock, *, cutoff_hz: float) -> Reals:
-    """Zero-phase Gaussian low-pass (-3 dB at the cutoff, no overshoot), each stretch between gaps on its own.
+def _running(rate: Reals, t_ns: Ints) -> Reals:
+    """The running integral of a rate, 0 at the first sample."""
+    return np.concatenate([[0.0], np.cumsum(np.diff(t_ns) / NS * (rate[1:] + rate[:-1]) / 2)])
 
-    Its deviation in time is sqrt(ln 2) / (2 pi cutoff). As given where the sample rate is too low for the cutoff.
-    """
-    if clock.period_ns == 0 or NS / clock.period_ns <= 2.5 * cutoff_hz:
-        return values
-    sigma = np.sqrt(np.log(2)) / (2 * np.pi * cutoff_hz) * NS / clock.period_ns
-    reach = int(np.ceil(4 * sigma))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    parts = np.split(values, np.flatnonzero(clock.broken))
-    return np.concatenate([np.convolve(np.pad(part, reach, mode="edge"), kernel / kernel.sum(), mode="valid") for part in parts])
+
+@dataclass(frozen=True)
+class Coarse:
+    """The ego at about 20 Hz: which samples they are, its heading and the way gone since the first of them."""
+
+    rows: Ints
+    clock: Clock
+    heading_rad: Reals
+    travelled_m: Reals
 
 
 @dataclass(frozen=True)
@@ -78,12 +82,25 @@ class Ego:
     @cached_property
     def travelled_m(self) -> Reals:
         """Distance driven since the first sample."""
-        step_s = np.diff(self.clock.t_ns) / NS
-        return np.concatenate([[0.0], np.cumsum(step_s * (self.speed[1:] + self.speed[:-1]) / 2)])
+        return _running(self.speed, self.clock.t_ns)
 
     def at(self, t_ns: Ints, values: Reals) -> Reals:
         """One of this ego's series at other times."""
         return resample(t_ns, (self.clock.t_ns, values))
+
+    def slope(self, values: Reals, *, window_s: float) -> Reals:
+        """How fast one of this ego's series changes, per second: the line that fits best over the window around each sample."""
+        return filters.slope(values, self.clock, window_s=window_s)
+
+    @cached_property
+    def coarse(self) -> Coarse:
+        """The ego at about 20 Hz, its heading from the yaw rate; NotEvaluable without one."""
+        if self.yaw is None:
+            raise NotEvaluable("no yaw rate")
+        rows = np.arange(0, len(self.speed), max(1, round(COARSE_S * NS / max(self.clock.period_ns, 1))))
+        t_ns = self.clock.t_ns[rows]
+        clock = Clock(t_ns, max(self.clock.max_gap_ns, 3 * int(COARSE_S * NS)))
+        return Coarse(rows, clock, _running(self.yaw[rows], t_ns), _running(self.speed[rows], t_ns))
 
     @property
     def end_curvature_1pm(self) -> float:

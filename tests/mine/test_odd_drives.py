@@ -11,10 +11,10 @@ from mined_drives import CAR, T0_NS, Build, ramp
 from flywheel.mine import run
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.exposure import Exposures
+from flywheel.mine.filters import low_pass
 from flywheel.mine.path import driven, place, place_on_arc
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.segments import Clock
-from flywheel.mine.filters import low_pass
 from flywheel.tables import SCHEMAS, rows_table
 
 
