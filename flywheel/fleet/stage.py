@@ -34,6 +34,7 @@ class Scripted:
     subclass: str | None = None
     flashing: bool = False
     in_traffic: bool = True  # a vehicle that SUMO's cars see and react to
+    opens: tuple[float, float, float] | None = None  # its left door is open from, to (s), and widens the box by so many metres
 
     def __post_init__(self) -> None:
         if not any(self.size_m):
