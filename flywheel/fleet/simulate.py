@@ -47,6 +47,7 @@ class Mover:
     size_m: tuple[float, float, float] = (0.0, 0.0, 0.0)  # length, width, height; its class's usual size if zero
     subclass: str | None = None
     flashing: bool = False
+    opens: tuple[float, float, float] | None = None  # its left door is open from, to (s), and widens the box by so many metres
 
     def __post_init__(self) -> None:
         if not any(self.size_m):
