@@ -59,7 +59,7 @@ def scripted_mover(actor: Scripted) -> Mover:
     m = actor.motion.since_start()
     return Mover(
         actor.actor_id, actor.cls, m.x_m, m.y_m, m.heading_rad, m.speed_mps, m.accel_mps2,
-        size_m=actor.size_m, subclass=actor.subclass, flashing=actor.flashing,
+        size_m=actor.size_m, subclass=actor.subclass, flashing=actor.flashing, opens=actor.opens,
     )  # fmt: skip
 
 
