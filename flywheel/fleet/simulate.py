@@ -53,6 +53,10 @@ class Mover:
         if not any(self.size_m):
             object.__setattr__(self, "size_m", SIZES[self.cls])
 
+    def open_m(self, t_s: float) -> float:
+        """By how much an open door widens the box to its left."""
+        return self.opens[2] if self.opens and self.opens[0] <= t_s < self.opens[1] else 0.0
+
 
 def scripted_mover(actor: Scripted) -> Mover:
     """A scripted actor over the drive itself."""
