@@ -104,9 +104,11 @@ def _instant(drive: Drive, i: int) -> Instant:
 
 def _actor(mover: Mover, i: int) -> Actor:
     length, width, height = mover.size_m
+    door, heading = mover.open_m(i / RATE_HZ), float(mover.heading_rad[i])
+    x, y = float(mover.x_m[i]) - door / 2 * np.sin(heading), float(mover.y_m[i]) + door / 2 * np.cos(heading)
     return Actor(
-        actor_id=mover.actor_id, cls=mover.cls, x_m=float(mover.x_m[i]), y_m=float(mover.y_m[i]), heading_rad=float(mover.heading_rad[i]),
-        length_m=length, width_m=width, height_m=height, speed_mps=max(float(mover.speed_mps[i]), 0.0),
+        actor_id=mover.actor_id, cls=mover.cls, x_m=float(x), y_m=float(y), heading_rad=heading,
+        length_m=length, width_m=width + door, height_m=height, speed_mps=max(float(mover.speed_mps[i]), 0.0),
         braking=bool(mover.accel_mps2[i] < -0.8), seed=int.from_bytes(hashlib.sha256(mover.actor_id.encode()).digest()[:4], "big") >> 1,
         subclass=mover.subclass, flashing=mover.flashing,
     )  # fmt: skip
