@@ -197,5 +197,5 @@ def _boxes(scene: Instant, draws: Array) -> Iterator[dict[str, Any] | None]:
             "z_m": actor.height_m / 2, "heading_rad": round(float(np.arctan2(np.sin(heading), np.cos(heading))), 5),
             "length_m": actor.length_m, "width_m": actor.width_m, "height_m": actor.height_m,
             "vx_mps": actor.speed_mps * np.cos(course) + still * draw[3], "vy_mps": actor.speed_mps * np.sin(course) + still * draw[4],
-            "visible": sight, "position_sigma_m": round(sigma, 4), "subclass": actor.subclass, "flashing": actor.flashing,
+            "visible": sight, "position_sigma_m": round(sigma, 4), "subclass": actor.subclass or actor.cls, "flashing": actor.flashing,
         }  # fmt: skip
