@@ -11,7 +11,7 @@ from flywheel.store import open_store
 from flywheel.tables import SCHEMAS, read_table
 
 Measure = Literal["ttc_s", "ttc_boxes_s", "mttc_s", "thw_s", "pet_s", "drac_mps2", "mdrac_mps2", "tet_s", "tit_s2", "gap_m"]
-SHOWN = ("drive_id", "track_id", "cls", "relation", "t0_ns", "exposure_s", *get_args(Measure))
+SHOWN = ("drive_id", "track_id", "cls", "relation", *get_args(Measure))
 
 
 @command(app)
