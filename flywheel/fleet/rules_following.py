@@ -1,0 +1,185 @@
+"""What truly happened along the ego's path: rows 9, 11, 12, 14 and 32 of the catalogue, from the exact motions.
+
+Numbers are written here and meet `limits.strict` (times it where large counts, over it where small counts). All hold only while the ego
+itself drives along the road (within 45 degrees of it).
+- lead_brakes: the lead's acceleration <= -3 / -5 m/s2 for 0.3 s at a headway under 2 s.
+- low_thw: headway to the lead <= 1 / 0.5 s for 3 s at 8 m/s or more. tailgater: that of who follows, over its own speed, <= 0.8 s.
+- rss_violation: same way, ahead or alongside; both gaps under the distances of 'esmini R157-RSS', for 0.3 s.
+- stationary_object: the nearest in the corridor, slower than 0.5 m/s, within 80 m, TTC <= 5 s, closing at 1 m/s or more, for 0.5 s.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
+from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, intervals, nearest
+
+RIDERS = ("car", "truck", "bus", "cyclist")
+
+
+def stretch(view: View) -> Array:
+    """Metres of the ego's lane for a metre of the road."""
+    return np.asarray(1.0 / (1.0 + view.kappa_1pm * view.centre_m))
+
+
+def on_course(view: View) -> Flags:
+    """Whether the ego drives along its road."""
+    road = view.drive.road
+    return np.asarray(np.cos(view.drive.ego.heading_rad - np.interp(view.s_m, road.s, road.heading_rad)) > np.cos(np.pi / 4))
+
+
+def riders(view: View) -> list[Other]:
+    return [other for other in view.others if other.cls in RIDERS]
+
+
+def _rear_gap(view: View, other: Other) -> Array:
+    """From the ego's rear end back to the other's front."""
+    return np.asarray((view.s_m - other.s_m) * stretch(view) - other.length_m / 2 + REAR_M)
+
+
+def _graded(
+    name: str, view: View, who: NDArray[np.int64], holds: list[Flags], stay: Flags, *, least_s: float, others: list[Other]
+) -> Iterator[Truth]:
+    """Intervals of a series of leads (or followers) and everyone who was one while the mildest level held."""
+    course = on_course(view)
+    holds = [flags & course for flags in holds]
+    for span in intervals(holds[0], stay & course):
+        level = graded(holds, span, least_s=least_s)
+        part = slice(span[0], span[1] + 1)
+        ids = {others[k].actor_id for k in np.unique(who[part][holds[0][part]]) if k >= 0}
+        if level:
+            yield Truth(scenario=name, level=level, start=span[0], end=span[1], actors=tuple(sorted(ids)))
+
+
+def _of(who: NDArray[np.int64], series: list[Array], none: float) -> Array:
+    """The value of whoever it is at every instant."""
+    found = np.full(len(who), none)
+    for k, values in enumerate(series):
+        found = np.where(who == k, values, found)
+    return found
+
+
+def _headway(gap: Array, speed: Array) -> Array:
+    return np.where(speed > 0.05, gap / np.maximum(speed, 0.05), np.inf)
+
+
+def low_thw(view: View, limits: Limits) -> Iterator[Truth]:
+    """Row 11."""
+    gap, _, who = nearest(view)
+    headway, fast = _headway(gap, view.speed_mps), view.speed_mps >= 8.0 * limits.strict
+    holds = [fast & (headway <= value / limits.strict) for value in (1.0, 0.5)]
+    yield from _graded("low_thw", view, who, holds, fast & (headway <= 1.0 / EXIT / limits.strict), least_s=3.0, others=list(view.others))
+
+
+def tailgater(view: View, limits: Limits) -> Iterator[Truth]:
+    """Row 12."""
+    others, gap = riders(view), np.full(len(view.s_m), np.inf)
+    who = np.full(len(view.s_m), -1)
+    for k, other in enumerate(others):
+        back = _rear_gap(view, other)
+        over = (np.abs(other.d_m - view.d_m) < (other.width_m + WIDTH_M) / 2) & other.aligned & (back > 0) & (back < gap)
+        gap, who = np.where(over, back, gap), np.where(over, k, who)
+    speed = _of(who, [other.along_mps for other in others], 0.0)
+    headway, fast = _headway(gap, speed), speed >= 8.0 * limits.strict
+    hold = fast & (headway <= 0.8 / limits.strict)
+    yield from _graded("tailgater", view, who, [hold], fast & (headway <= 0.8 / EXIT / limits.strict), least_s=3.0, others=others)
+
+
+def lead_brakes(view: View, limits: Limits) -> Iterator[Truth]:
+    """Row 9."""
+    gap, _, who = nearest(view)
+    accel = _of(who, [other.mover.accel_mps2 for other in view.others], np.nan)
+    headway = _headway(gap, view.speed_mps)
+    holds = [(accel <= value * limits.strict) & (headway < 2.0 / limits.strict) for value in (-3.0, -5.0)]
+    stay = (accel <= -3.0 * EXIT * limits.strict) & (headway < 2.0 / EXIT / limits.strict)
+    yield from _graded("lead_brakes", view, who, holds, stay, least_s=0.3, others=list(view.others))
+
+
+@dataclass(frozen=True)
+class _Thing:
+    """Something in the ego's corridor or not: gap and speed along the road at every instant."""
+
+    actor_id: str
+    gap_m: Array
+    inside: Flags
+    speed_mps: Array
+    along_mps: Array
+
+
+def _things(view: View) -> Iterator[_Thing]:
+    """All vehicles, cyclists and things, parked cars too, with what they cover as they are turned."""
+    for other in (other for other in view.others if other.cls != "pedestrian"):
+        speed = np.nan_to_num(other.mover.speed_mps, nan=np.inf)
+        size = (other.length_m, other.width_m)
+        yield _thing(view, other.actor_id, other.s_m, other.d_m, other.turned_rad, size, speed, other.along_mps)
+    road, zero = view.drive.road, np.zeros(len(view.s_m))
+    for car in view.drive.parked:
+        s, d = road.project(np.array([car.x_m]), np.array([car.y_m]))
+        if abs(d[0] - np.clip(d[0], view.d_m.min(), view.d_m.max())) > 5.0:
+            continue
+        turned = zero + car.heading_rad - np.interp(s[0], road.s, road.heading_rad)
+        yield _thing(view, car.actor_id, zero + s[0], zero + d[0], turned, (car.length_m, car.width_m), zero, zero)
+
+
+def _thing(view: View, name: str, s_m: Array, d_m: Array, turned: Array, size: tuple[float, float], speed: Array, along: Array) -> _Thing:
+    c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
+    ahead = (s_m - view.s_m) * stretch(view) - FRONT_M
+    inside = (ahead > 0) & (np.abs(d_m - view.d_m) < (s * size[0] + c * size[1] + WIDTH_M) / 2)
+    return _Thing(name, np.maximum(ahead - (c * size[0] + s * size[1]) / 2, 0.0), inside, speed, along)
+
+
+def stationary_object(view: View, limits: Limits) -> Iterator[Truth]:
+    """Row 32."""
+    things = [thing for thing in _things(view) if thing.inside.any()]
+    gap, who = np.full(len(view.s_m), np.inf), np.full(len(view.s_m), -1)
+    for k, thing in enumerate(things):
+        better = thing.inside & (thing.gap_m < gap)
+        gap, who = np.where(better, thing.gap_m, gap), np.where(better, k, who)
+    pace, along = (_of(who, [getattr(thing, name) for thing in things], np.inf) for name in ("speed_mps", "along_mps"))
+    closing = view.speed_mps - along
+    ttc = np.where((closing > 0) & (gap <= 80.0 / limits.strict), gap / np.maximum(closing, 1e-6), np.inf)
+    course = on_course(view)
+    hold = course & (pace < 0.5 / limits.strict) & (closing >= 1.0 * limits.strict) & (ttc <= 5.0 / limits.strict)
+    stay = course & (pace < 0.5 / EXIT) & (closing >= EXIT) & (ttc <= 5.0 / EXIT / limits.strict)
+    for span in intervals(hold, stay):
+        part = slice(span[0], span[1] + 1)
+        if graded([hold], span, least_s=0.5):
+            ids = {things[k].actor_id for k in np.unique(who[part][hold[part]]) if k >= 0}
+            yield Truth(scenario="stationary_object", level="L1", start=span[0], end=span[1], actors=tuple(sorted(ids)))
+
+
+def _rss_along(rear: Array, front: Array) -> Array:
+    """Least gap behind one that drives the same way: response 0.75 s, 3.0 m/s2, both brake at 0.774 g."""
+    after, brake = rear + 0.75 * 3.0, 0.774 * 9.81
+    least = rear * 0.75 + 0.5 * 3.0 * 0.75**2 + (after**2 - np.maximum(front, 0.0) ** 2) / (2 * brake)
+    return np.asarray(np.maximum(least, 1e-3))
+
+
+def _rss_across(other: Array, own: Array) -> Array:
+    """Least gap across for speeds towards each other: the other answers after 0.75 s at 1 m/s2, the ego at once."""
+    fast = other + 0.75
+    return 0.3 + np.maximum((other + fast) * 0.75 / 2 + np.maximum(fast, 0.0) ** 2 / 2 + np.maximum(own, 0.0) ** 2 / 2, 0.0)
+
+
+def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
+    """Row 14."""
+    course = on_course(view)
+    for other in riders(view):
+        side = np.sign(other.d_m - view.d_m)
+        clear = np.abs(other.d_m - view.d_m) - (other.width_m + WIDTH_M) / 2
+        beside = clear < _rss_across(-side * other.across_mps, side * view.v_lat_mps) / limits.strict
+        same = course & other.aligned & ((other.s_m - view.s_m) > 0) & beside
+        share = np.maximum(other.gap_m, 0.0) / _rss_along(view.speed_mps, other.along_mps)
+        hold = same & (share < 1.0 / limits.strict)
+        for span in intervals(hold, same & (share < 1.0 / EXIT / limits.strict)):
+            if graded([hold], span, least_s=0.3):
+                yield Truth(scenario="rss_violation", level="L1", start=span[0], end=span[1], actors=(other.actor_id,))
+
+
+RULES: dict[str, Rule] = {
+    "lead_brakes": lead_brakes, "low_thw": low_thw, "tailgater": tailgater, "rss_violation": rss_violation,
+    "stationary_object": stationary_object,
+}  # fmt: skip
