@@ -137,11 +137,15 @@ class View:
 
 
 def view_of(drive: Drive) -> View:
-    """The drive seen along its road; only road users that come within 110 m."""
+    """The drive seen along its road; only road users that come within 110 m.
+
+    While the ego is turned away from the road or beyond the oncoming lane it is in no lane: the centre and all gaps are NaN.
+    """
     road, place, ego = drive.road, drive.place, drive.ego
     s, d = road.project(ego.x_m, ego.y_m)
     lane = np.clip(np.floor((d + place.kerb_m) / place.lane_m), 0, place.lanes - 1).astype(np.int64)
-    centre = np.asarray(-(place.lanes - lane - 0.5) * place.lane_m, np.float64)
+    on_road = (np.cos(ego.heading_rad - np.interp(s, road.s, road.heading_rad)) > 0.5) & (d < place.lane_m)
+    centre = np.where(on_road, -(place.lanes - lane - 0.5) * place.lane_m, np.nan)
     kappa, v_lat = road.curvature(s), np.asarray(np.gradient(d, 1 / RATE_HZ), np.float64)
     others = tuple(_others(drive, s, 1.0 - kappa * centre))
     return View(drive, s, d, v_lat, lane, centre, kappa / (1.0 - kappa * centre), others)

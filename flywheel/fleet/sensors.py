@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from flywheel.ego import FRONT_M, WHEELBASE_M
 from flywheel.fleet.drive import Drive
 from flywheel.fleet.motion import RATE_HZ
-from flywheel.fleet.network import MAIN_SPEED_MPS
-from flywheel.fleet.road import BIKE_M, PARKING_M
+from flywheel.fleet.network import MAIN_SPEED_MPS, SIDE_SPEED_MPS
+from flywheel.fleet.road import BIKE_M, PARKING_M, SIDE_LANE_M
 from flywheel.fleet.scene import Instant
 from flywheel.fleet.sight import visible
 from flywheel.fleet.stage import Overlay
@@ -27,7 +27,8 @@ SPEED_SIGMA, ACCEL_SIGMA, YAW_SIGMA, STEER_SIGMA = 0.02, 0.03, 0.001, 0.0005
 IMU_SIGMA, IMU_YAW_SIGMA, IMU_BIAS, ROLL_SIGMA, WHEEL_SIGMA = 0.08, 0.002, 0.02, 0.004, 0.02
 POSE_SIGMA_M, POSE_SIGMA_RAD, LANE_SIGMA_M, GNSS_SIGMA_M = 0.01, 0.0005, 0.005, 0.6
 TRACK_SIGMA_M, TRACK_SIGMA_PER_M, TRACK_SPEED_SIGMA, TRACK_HEADING_SIGMA = 0.04, 0.0012, 0.08, 0.01
-TRACK_RANGE_M, LIGHT_RANGE_M, LIGHT_BEHIND_M, MAP_RANGE_M = 100.0, 80.0, 20.0, 200.0
+TRACK_RANGE_M, LIGHT_RANGE_M, LIGHT_BEHIND_M, MAP_RANGE_M = 100.0, 120.0, 20.0, 200.0
+TURNING = np.sin(np.radians(10.0))
 GRAVITY, EARTH_M_PER_DEG = 9.80665, 111_320.0
 
 
@@ -113,7 +114,7 @@ def vehicle_rows(drive: Drive) -> Iterator[Row]:
 
 
 def light_rows(drive: Drive) -> Iterator[Row]:
-    """`/lights`, 10 Hz, from 80 m before the stop line to 20 m past it."""
+    """`/lights`, 10 Hz, from 120 m before the stop line to 20 m past it."""
     if drive.plan.control != "light":
         return
     s, _ = drive.road.project(drive.ego.x_m[::10], drive.ego.y_m[::10])
@@ -126,13 +127,15 @@ def light_rows(drive: Drive) -> Iterator[Row]:
 
 
 def lane_rows(drive: Drive) -> Iterator[Row]:
-    """`/lane`, 10 Hz: the ego's lane on the map; nothing while the ego is turned away from the road or beyond the oncoming lane.
+    """`/lane`, 10 Hz: the ego's lane on the map: of the road, of a turn in the junction, or of the side road to the left.
 
-    Distances run from the front bumper; null beyond 200 m or once passed.
+    Nothing while the ego is elsewhere turned away from the road or beyond the oncoming lane. Distances run from the front bumper; null
+    beyond 200 m or once passed.
     """
     place, network, ego = drive.place, drive.network, drive.ego
     s, d = drive.road.project(ego.x_m[::10], ego.y_m[::10])
     turned = ego.heading_rad[::10] - np.interp(s, drive.road.s, drive.road.heading_rad)
+    depth = max(y for _, y in network.junction_outline)
     aligned = (np.cos(turned) > 0.5) & (d < place.lane_m)
     edge_m = place.kerb_m + BIKE_M + PARKING_M
     noise = LANE_SIGMA_M * _rng(drive, "/lane").standard_normal(len(s))
@@ -143,6 +146,10 @@ def lane_rows(drive: Drive) -> Iterator[Row]:
         edge = ":J" if inside else "main_a" if front < network.junction_in_s_m else "main_b"
         reach = s_k + np.arange(0.0, max(5.0 * ego.speed_mps[10 * k], 20.0), 1.0)
         bends = drive.road.curvature(reach, centre[k])
+        at_junction = network.junction_in_s_m <= front and s_k <= network.junction_out_s_m and d[k] > -depth
+        if at_junction and np.sin(turned[k]) > TURNING and (d[k] <= depth or np.sin(turned[k]) > 0.9):
+            yield drive.t_ns(k * 10), _turn_lane(drive, k, float(noise[k]), inside=bool(d[k] <= depth))
+            continue
         if not aligned[k]:
             continue
         yield drive.t_ns(k * 10), {
@@ -154,6 +161,20 @@ def lane_rows(drive: Drive) -> Iterator[Row]:
             "road_left_m": round(float(edge_m - d[k]), 4), "road_right_m": round(float(edge_m + d[k]), 4),
             "speed_limit_mps": MAIN_SPEED_MPS, "control": drive.plan.control if front <= network.stop_line_s_m else None,
         }  # fmt: skip
+
+
+def _turn_lane(drive: Drive, k: int, noise_m: float, *, inside: bool) -> dict[str, Any]:
+    """The lane of an ego that turns left: its own path in the junction, beyond it the right lane of the side road."""
+    ego, i = drive.ego, 10 * k
+    off_m = 0.0 if inside else drive.place.junction_s_m + SIDE_LANE_M / 2 - float(ego.x_m[i])
+    curvature = ego.yaw_rate_radps[i] / ego.speed_mps[i] if inside and ego.speed_mps[i] > 0.5 else 0.0
+    edges = (None, None) if inside else (round(1.5 * SIDE_LANE_M - off_m, 4), round(0.5 * SIDE_LANE_M + off_m, 4))
+    return {
+        "lane_id": ":J_left" if inside else "north_out_0", "lane_index": 0, "offset_m": round(off_m + noise_m, 4), "width_m": SIDE_LANE_M,
+        "curvature_1pm": round(float(curvature), 6), "in_junction": inside, "curvature_ahead_1pm": None, "junction_m": None,
+        "stop_line_m": None, "crosswalk_m": None, "lanes": 1, "lane_ends_m": None, "road_left_m": edges[0], "road_right_m": edges[1],
+        "speed_limit_mps": SIDE_SPEED_MPS, "control": None,
+    }  # fmt: skip
 
 
 def _ahead(distance_m: float) -> float | None:

@@ -64,6 +64,8 @@ def road_departure(drive: Drive, entry: Scenario) -> list[Hit]:
 def _works(drive: Drive, entry: Scenario) -> Ints:
     """How many things of a construction site are near the ego at each lane sample."""
     tracks, t_ns = drive.tables.tracks, drive.lanes.clock.t_ns
+    if tracks["subclass"].null_count == len(tracks):
+        raise NotEvaluable("tracks without a subclass")
     kind = pa.compute.is_in(tracks["subclass"], pa.array(WORKS, pa.string())).to_numpy(zero_copy_only=False).astype(bool)
     near = kind & (np.hypot(column(tracks, "x_m"), column(tracks, "y_m")) <= entry.settings["within_m"])
     seen, count = np.unique(times(tracks)[near], return_counts=True)
