@@ -17,6 +17,8 @@ from flywheel.mine.signals import column, times
 from flywheel.mine.tracks import Courses
 from flywheel.subclasses import ANIMAL, DEBRIS, DOOR, EMERGENCY, tells
 
+REACHED_S = 0.3  # what is this near in its last row and then no longer ahead was reached
+
 
 def must_tell(drive: Drive, word: str) -> None:
     """NotEvaluable unless the drive's source would say so if there were such a thing."""
@@ -75,7 +77,7 @@ def _reaction(drive: Drive, entry: Scenario, courses: Courses, span: tuple[int, 
     braking = -float(ego.ax[at])
     level = sum(braking >= limit for limit in entry.limits("reaction"))
     last = courses.rows[span[1]]
-    over = objects.front_m[last] <= 2.0 + ego.speed[at] * 0.2 and abs(objects.side_m[last]) < WIDTH_M / 2 + objects.half_m[last]
+    over = objects.front_m[last] <= REACHED_S * objects.speed[objects.frame[last]] and abs(objects.side_m[last]) < WIDTH_M / 2 + objects.half_m[last]
     aside = _aside_m(drive, t0_ns, end_ns) >= rules["aside_m"]
     if not level and not over and not aside:
         return None
