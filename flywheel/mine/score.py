@@ -44,7 +44,7 @@ class _Truth(BaseModel):
 
 
 class ScenarioScore(Record):
-    """One scenario: events planted (`_l1`: those of level 1 alone), events mined (`found`), how many of each match one to one, and the two ratios.
+    """One scenario: events planted (`_l1`: those of level 1), events mined (`found`), how many match one to one, and the two ratios.
 
     Borderline truth, of which sensor noise decides whether it reaches a threshold, is neither planted nor found: `borderline` counts it,
     `borderline_found` how much of it was mined. A ratio without a denominator is None. Boundary errors: medians over matched events of
@@ -165,15 +165,9 @@ class _Kinds:
         near = self.near.get(key, [])
         hits = sum(any(overlap_ns(_span(n), (s["t0_ns"], s["t1_ns"])) >= 0 for s in stray) for n in near)
         return _Matched(
-            [(truth[p], mined[m]) for p, m in sure],
-            len(truth),
-            sum(t.level == "L1" for t in truth),
-            len(stray),
-            len(doubtful),
-            len(faint),
-            len(near),
-            hits,
-        )
+            [(truth[p], mined[m]) for p, m in sure], planted=len(truth), planted_l1=sum(t.level == "L1" for t in truth), stray=len(stray),
+            borderline=len(doubtful), faint=len(faint), near=len(near), hits=hits,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,8 +192,9 @@ def _score(name: str, drives: list[_Matched]) -> ScenarioScore:
     events = matched + sum(drive.stray for drive in drives)
     return ScenarioScore(
         scenario=name, planted=total, found=events, matched=matched,
-        planted_l1=sum(drive.planted_l1 for drive in drives), matched_l1=sum(p.level == "L1" for p, _ in pairs), recall=matched / total if total else None,
-        precision=matched / events if events else None, recall_interval=wilson(matched, trials=total) if total else None,
+        planted_l1=sum(drive.planted_l1 for drive in drives), matched_l1=sum(p.level == "L1" for p, _ in pairs),
+        recall=matched / total if total else None, precision=matched / events if events else None,
+        recall_interval=wilson(matched, trials=total) if total else None,
         precision_interval=wilson(matched, trials=events) if events else None,
         levels_right=sum(p.level == m["level"] for p, m in pairs),
         borderline=sum(drive.borderline for drive in drives), borderline_found=sum(drive.faint for drive in drives),
