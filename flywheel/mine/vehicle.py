@@ -106,8 +106,8 @@ def gnss_loss(drive: Drive, entry: Scenario) -> list[Hit]:
     step = np.hypot(np.diff(lon) * np.cos(np.radians(lat[1:])), np.diff(lat)) * EARTH_M_PER_DEG
     excess = np.concatenate([[0.0], step - driven[1:-1], [0.0]])
     jumps = ~gone & (excess >= entry.settings["jump_m"])
-    found = [_lost(edges, k, float(driven[k]), "gap", entry) for k in np.flatnonzero(gone)]
-    found += [_lost(edges, k, float(excess[k]), "jump", entry) for k in np.flatnonzero(jumps)]
+    found = [_lost(edges, k, float(driven[k]), "gap", entry) for k in np.flatnonzero(gone).tolist()]
+    found += [_lost(edges, k, float(excess[k]), "jump", entry) for k in np.flatnonzero(jumps).tolist()]
     return together(found, merge_s=entry.merge_s)
 
 
