@@ -7,7 +7,7 @@ from types import ModuleType
 
 import numpy as np
 
-from flywheel.fleet import acts_ego, acts_following, acts_lane_change, acts_place, acts_road, acts_sky, acts_traffic, acts_vehicle
+from flywheel.fleet import acts_crossing, acts_ego, acts_following, acts_lane_change, acts_place, acts_road, acts_sky, acts_things, acts_traffic, acts_vehicle
 from flywheel.fleet.ambient import condition_of, night_low_visibility
 from flywheel.fleet.road import places
 from flywheel.fleet.stage import Dropout, NearMiss, Plan, Stage
@@ -52,7 +52,7 @@ def night_lane_change(turn: int, near: bool) -> Condition:
 # Scenarios that ask for a condition: what turn (and planted or near miss) gets which.
 CHOSEN: dict[str, Chosen] = {NIGHT: night_lane_change}
 # A family is a module with PLANTED, NEAR and CHOSEN. Of four dozens of drives one is the core's, three are the families'.
-FAMILIES: tuple[ModuleType, ...] = (acts_ego, acts_vehicle, acts_following, acts_lane_change, acts_road, acts_sky)
+FAMILIES: tuple[ModuleType, ...] = (acts_ego, acts_vehicle, acts_following, acts_lane_change, acts_road, acts_sky, acts_crossing, acts_things)
 FAMILY_ACTS: tuple[str, ...] = tuple(name for family in FAMILIES for name in family.PLANTED)
 ALL_PLANTED: dict[str, Act] = PLANTED | {name: act for family in FAMILIES for name, act in family.PLANTED.items()}
 ALL_NEAR: dict[str, Callable[[Stage], Plan]] = NEAR | {name: act for family in FAMILIES for name, act in family.NEAR.items()}
