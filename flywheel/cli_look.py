@@ -46,14 +46,6 @@ def score_mining(root: Root, truth: Annotated[Path, typer.Option(help="The fleet
 
 
 @command(app)
-def coverage(root: Root, as_json: Json = False) -> None:
-    """Scenario x condition: real exposure, counts, intervals, rarity and gaps."""
-    from flywheel.mine.coverage import coverage as cells
-
-    show.emit_rows(cells(open_store(root)), title="coverage", as_json=as_json)
-
-
-@command(app)
 def review(root: Root, port: int = 5151) -> None:
     """Opens FiftyOne on the review queue (http://127.0.0.1:5151)."""
     from flywheel.curate.review import launch_review

@@ -1,92 +1,147 @@
-"""The scenario x condition table: real exposure and counts with honest intervals, synthetic counts beside them, gaps."""
+"""The ledger: scenario x ODD cells with real exposure, real, synthetic and replayed counts, honest intervals, and what is missing."""
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from math import prod
 
 import pyarrow as pa
 
-from flywheel.mine.catalogue import catalogue
-from flywheel.mine.rarity import Interval, dispersion, garwood, rarity
+from flywheel.mine.catalogue import Scenario, catalogue
+from flywheel.mine.evidence import CONDITION, Held, blind, held, read_exposure
+from flywheel.mine.odd import UNKNOWN, attributes, parse, possible, written
+from flywheel.mine.rarity import Interval, wilson
+from flywheel.mine.rates import rate_of
 from flywheel.store import Store
 from flywheel.tables import read_table
-from flywheel.types import CONDITIONS, Record
-from flywheel.verdicts import accepted_ids
+from flywheel.types import CONDITIONS, Condition, Record
+from flywheel.verdicts import ACCEPT, current
 
 Key = tuple[str, str]
 ENOUGH = 20
+MOST_CELLS = 1000
 
 
 class CoverageCell(Record):
-    """One scenario under one condition. Rates are events per evaluable hour (95 %); None without exposure.
+    """One scenario in one part of the ODD. Rates are events per evaluable hour (95 %); None without exposure.
 
-    `synthetic` counts accepted variations and never enters `real_events`, the exposure or the rate. `gap`: fewer real events
-    than enough; `wanted`: examples that real and synthetic ones together still lack. `dispersion` is Var/mean of counts over
-    root drive groups: well above 1 means that events cluster and the interval is too narrow.
+    `condition` is lighting and weather, or "any" where `odd` (values of some attributes) names the part. `synthetic` counts accepted
+    variations and never enters `real_events`, the exposure or the rate; `pass_rate` is their share of the `judged` ones (Wilson).
+    `dispersion` is how much more vehicle-days vary than Poisson's (1), counted in `upper_per_h` and `rarity`. `possible`: not ruled out
+    by the constraints. `gap`: fewer real events than enough; `wanted`: examples that real and synthetic ones together still lack.
+    `need` ranks gaps: severity x `upper_per_h`, the rate that cannot be excluded; None, more than any number, where none was driven.
     """
 
     scenario: str
     condition: str
+    odd: str
+    severity: int
+    possible: bool
     exposure_h: float
     exposure_km: float
+    encounters: int
     real_events: int
     synthetic: int
+    judged: int
+    replays: int
+    pass_rate: float | None
+    pass_interval: Interval | None
     rate_per_h: float | None
     interval_per_h: Interval | None
+    upper_per_h: float | None
     rarity: float | None
     dispersion: float | None
     vehicles: int
     days: int
+    last_day: str | None
     drives_not_evaluable: int
     gap: bool
     wanted: int
+    need: float | None
 
 
-@dataclass
-class _Tally:
-    seconds: float = 0.0
-    metres: float = 0.0
-    events: int = 0
-    groups: Counter[str] = field(default_factory=Counter)
-    blind: set[str] = field(default_factory=set)
+def coverage(
+    store: Store, *, by: Sequence[str] = (CONDITION,), enough: int = ENOUGH, exposure: pa.Table | None = None
+) -> list[CoverageCell]:
+    """A cell for every scenario in every part of the ODD, over all batches; `enough` is the count below which a cell is a gap.
+
+    Parts are the conditions, or all possible values of some attributes (only those driven where these are more than a thousand).
+    """
+    table = read_exposure(store) if exposure is None else exposure
+    real, unjudged, drawn = held(table, by), blind(table, by), _synthetic(store, by)
+    parts = _parts(by, {part for _, part in (*real, *drawn)})
+    return [
+        _cell(entry, part, by=by, real=real.get((entry.name, part), Held()), drawn=drawn.get((entry.name, part), Counter()),
+              unjudged=unjudged.get((entry.name, part), 0), enough=enough)
+        for entry in catalogue() for part in parts
+    ]  # fmt: skip
 
 
-def _tallies(exposure: pa.Table) -> dict[Key, _Tally]:
-    found: dict[Key, _Tally] = defaultdict(_Tally)
-    for row in exposure.to_pylist():
-        tally = found[row["scenario"], row["condition"]]
-        if row["status"] != "evaluable":
-            tally.blind.add(row["drive_id"])
-            continue
-        tally.seconds += row["exposure_s"]
-        tally.metres += row["exposure_m"]
-        tally.events += row["events"]
-        tally.groups[row["root_group"]] += row["events"]
-    return found
+def _parts(by: Sequence[str], seen: set[str]) -> list[str]:
+    """The parts of the ODD in order: known ones first, then what was seen beyond them."""
+    if tuple(by) == (CONDITION,):
+        known = [condition.name for condition in CONDITIONS]
+    else:
+        picked = [a for a in attributes() if a.name in by]
+        rows = product(*(a.values for a in picked)) if prod(len(a.values) for a in picked) <= MOST_CELLS else ()
+        sets = ({a.name: value for a, value in zip(picked, row, strict=True)} for row in rows)
+        known = [written(values) for values in sets if possible(values)]
+    return known + sorted(seen - set(known))
 
 
-def _synthetic(store: Store) -> Counter[Key]:
-    accepted = accepted_ids(store)
-    rows = read_table(store, "VARIATIONS", columns=["variation_id", "scenario", "target_condition", "status"]).to_pylist()
-    kept = {row["variation_id"]: (row["scenario"], row["target_condition"]) for row in rows if row["status"] == "done"}
-    return Counter(key for variation, key in kept.items() if variation in accepted)
+def values_of(part: str, by: Sequence[str]) -> dict[str, str]:
+    """The attribute values of a part, for the constraints: a condition says its illumination and its weather."""
+    if tuple(by) == (CONDITION,):
+        said = Condition.parse(part)
+        return {"illumination": said.lighting, "weather": said.weather}
+    names = [a for a in attributes() if a.name in by]
+    return {a.name: text.removeprefix(a.prefix) for a, text in zip(names, part.split("|") if names else (), strict=True)}
 
 
-def _cell(key: Key, tally: _Tally, synthetic: int, enough: int) -> CoverageCell:
-    hours, events = tally.seconds / 3600, tally.events
-    parts = [group.split("|") for group in tally.groups]
+def _cell(entry: Scenario, part: str, *, by: Sequence[str], real: Held, drawn: Counter[str], unjudged: int, enough: int) -> CoverageCell:
+    rate = rate_of(entry.name, part, real, per="h")
+    by_condition, judged = tuple(by) == (CONDITION,), drawn.total()
+    can_be = possible({"scenario": entry.name, **values_of(part, by)})
+    gap = can_be and real.events < enough
     return CoverageCell(
-        scenario=key[0], condition=key[1], exposure_h=round(hours, 9), exposure_km=round(tally.metres / 1000, 6), real_events=events,
-        synthetic=synthetic, rate_per_h=events / hours if hours else None,
-        interval_per_h=garwood(events, exposure=hours) if hours else None,
-        rarity=round(rarity(events, exposure=hours), 4) if hours else None,
-        dispersion=dispersion([tally.groups[group] for group in sorted(tally.groups)]),
-        vehicles=len({part[0] for part in parts}), days=len({part[1] for part in parts if len(part) > 1}),
-        drives_not_evaluable=len(tally.blind), gap=events < enough, wanted=max(0, enough - events - synthetic),
+        scenario=entry.name, condition=part if by_condition else "any", odd="" if by_condition else part, severity=entry.severity,
+        possible=can_be, exposure_h=round(real.seconds / 3600, 9), exposure_km=round(real.metres / 1000, 6), encounters=real.encounters,
+        real_events=real.events, synthetic=drawn[ACCEPT], judged=judged, replays=0,
+        pass_rate=drawn[ACCEPT] / judged if judged else None,
+        pass_interval=wilson(drawn[ACCEPT], trials=judged) if judged else None,
+        rate_per_h=rate.rate, interval_per_h=rate.garwood, upper_per_h=rate.upper, rarity=rate.rarity, dispersion=rate.dispersion,
+        vehicles=rate.vehicles, days=rate.days, last_day=max(real.days, default=None), drives_not_evaluable=unjudged,
+        gap=gap, wanted=max(0, enough - real.events - drawn[ACCEPT]) if can_be else 0,
+        need=None if rate.upper is None else entry.severity * rate.upper,
     )  # fmt: skip
 
 
-def coverage(store: Store, *, enough: int = ENOUGH) -> list[CoverageCell]:
-    """A cell for every scenario and condition, over all batches; `enough` is the count below which a cell is a gap."""
-    tallies, synthetic = _tallies(read_table(store, "EXPOSURE")), _synthetic(store)
-    keys = [(entry.name, condition.name) for entry in catalogue() for condition in CONDITIONS]
-    return [_cell(key, tallies.get(key, _Tally()), synthetic[key], enough) for key in keys]
+def _synthetic(store: Store, by: Sequence[str]) -> dict[Key, Counter[str]]:
+    """(scenario, part) -> how many variations that were drawn got which verdict; one without a verdict is not counted."""
+    rows = read_table(store, "VARIATIONS", columns=["variation_id", "event_id", "scenario", "target_condition", "status"]).to_pylist()
+    if not rows:
+        return {}
+    verdicts, found = current(read_table(store, "DECISIONS")), dict[Key, Counter[str]]()
+    parents = read_table(store, "EVENTS", columns=["event_id", "odd"])
+    odds = dict(zip(parents["event_id"].to_pylist(), parents["odd"].to_pylist(), strict=True))
+    for row in rows:
+        if row["status"] == "done" and row["variation_id"] in verdicts:
+            target = row["target_condition"]
+            part = target if tuple(by) == (CONDITION,) else _shown(odds.get(row["event_id"]) or "", target, by)
+            found.setdefault((row["scenario"], part), Counter())[verdicts[row["variation_id"]]["verdict"]] += 1
+    return found
+
+
+def _shown(odd: str, target: str, by: Sequence[str]) -> str:
+    """The part in which a variation shows its parent's scene: other light and weather (its amount unknown), all else as it was."""
+    wanted = Condition.parse(target)
+    values = parse(odd) | {"illumination": wanted.lighting, "rain": "none", "snow": "none"}
+    changed = {"rain": "rain", "snow": "snow", "fog": "visibility"}.get(wanted.weather)
+    values |= {changed: UNKNOWN} if changed else {"visibility": "good"}
+    return written({name: values[name] for name in by})
+
+
+def gaps(cells: Sequence[CoverageCell]) -> list[CoverageCell]:
+    """The cells that lack real events, neediest first: what was never driven by severity, then severity x the rate not excluded."""
+    open_ = [cell for cell in cells if cell.gap]
+    return sorted(open_, key=lambda c: (c.need is not None, -(c.need or 0.0), -c.severity, c.scenario, c.condition, c.odd))

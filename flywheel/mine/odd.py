@@ -5,7 +5,7 @@ bars: `night|rain:moderate|snow:none|vis:low|temp:mild|junction|30-50|traffic:li
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,7 +76,9 @@ def possible(values: Mapping[str, str]) -> bool:
 
 
 def parse(odd: str) -> dict[str, str]:
-    """The attribute values of a stratum; ValueError for any other text."""
+    """The attribute values of a stratum; an empty text is unknown in all of them. ValueError for any other text."""
+    if not odd:
+        return {a.name: UNKNOWN for a in attributes()}
     parts = odd.split("|")
     return {a.name: part.removeprefix(a.prefix) for a, part in zip(attributes(), parts, strict=True)}
 
@@ -205,7 +207,7 @@ def _traffic(drive: Drive, attribute: Attribute) -> Ints:
     return attribute.code(np.where(high >= low, boxes / np.maximum((high - low) / period + 1, 1), np.nan))
 
 
-_CODES = {
+_CODES: dict[str, Callable[[Drive, Attribute], Ints]] = {
     "illumination": _illumination, "temperature": _temperature, "scenery": _scenery, "speed": _speed, "traffic": _traffic,
     "rain": lambda drive, attribute: _sky("rain_mmph", drive, attribute),
     "snow": lambda drive, attribute: _sky("snow_mmph", drive, attribute),

@@ -1,14 +1,17 @@
-"""How rare something is, with honest intervals: exact Poisson, Jeffreys, Wilson; and the rarity score.
+"""How rare something is, with honest intervals: of rates (Garwood, Jeffreys, clustered) and of proportions; and the rarity score.
 
-Rates are events per unit of evaluable exposure. Formulae: scenarios catalogue, section 3.1 (Garwood 1936; Jeffreys' gamma
-posterior; Wilson 1927).
+Rates are events per unit of evaluable exposure. Sources: Garwood 1936 (exact Poisson); Jeffreys' gamma posterior; Wilson 1927;
+Clopper and Pearson 1934; the negative binomial with variance in proportion to the mean (NB1, Cameron and Trivedi 1986) where events
+cluster.
 """
 
 from collections.abc import Sequence
 from math import log10
 from statistics import NormalDist
 
-from flywheel.errors import require
+import numpy as np
+
+from flywheel.errors import NotEvaluable, require
 from flywheel.types import Record
 
 CONFIDENCE = 0.95
@@ -71,14 +74,83 @@ def wilson(successes: int, *, trials: int, confidence: float = CONFIDENCE) -> In
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
-def rarity(events: int, *, exposure: float) -> float:
+def clopper_pearson(successes: int, *, trials: int, confidence: float = CONFIDENCE) -> Interval:
+    """Exact interval of a proportion, for safety claims: it covers at least as often as it says."""
+    if not 0 <= successes <= trials or trials == 0:
+        raise ValueError(f"a proportion needs 0 <= successes <= trials > 0, not {successes} of {trials}")
+    quantile, tail = require("scipy.special", extra="mine").betaincinv, (1 - confidence) / 2
+    low = 0.0 if successes == 0 else float(quantile(successes, trials - successes + 1, tail))
+    high = 1.0 if successes == trials else float(quantile(successes + 1, trials - successes, 1 - tail))
+    return Interval(low=low, high=high)
+
+
+def _clustered_bound(events: int, tail: float, *, exposure: float, spread: float) -> float:
+    """The rate at which a negative binomial count (variance = spread x mean) is at most `events` with probability `tail`.
+
+    Such counts add up to one of the same kind: shape = rate x exposure / (spread - 1), success probability 1 / spread, and their
+    distribution function is the incomplete beta function, which is solved for its shape.
+    """
+    shape = float(require("scipy.special", extra="mine").btdtria(tail, events + 1, 1 / spread))
+    return shape * (spread - 1) / exposure
+
+
+def clustered(events: int, *, exposure: float, spread: float, confidence: float = CONFIDENCE) -> Interval:
+    """Garwood's interval where counts of independent groups vary `spread` times as much as Poisson's; Garwood's own up to 1."""
+    _checked(events, exposure)
+    if spread <= 1 + 1e-9 or events == 0:
+        return garwood(events, exposure=exposure, confidence=confidence)
+    tail = (1 - confidence) / 2
+    low = _clustered_bound(events - 1, 1 - tail, exposure=exposure, spread=spread)
+    return Interval(low=low, high=_clustered_bound(events, tail, exposure=exposure, spread=spread))
+
+
+def clustered_upper(events: int, *, exposure: float, spread: float, confidence: float = CONFIDENCE) -> float:
+    """One-sided upper bound where events cluster; `upper_bound` where they do not."""
+    _checked(events, exposure)
+    if spread <= 1 + 1e-9 or events == 0:
+        return upper_bound(events, exposure=exposure, confidence=confidence)
+    return _clustered_bound(events, 1 - confidence, exposure=exposure, spread=spread)
+
+
+def rarity(events: int, *, exposure: float, spread: float = 1.0) -> float:
     """-log10 of the one-sided 95 % upper bound of the rate: little data can never look rare."""
-    return -log10(upper_bound(events, exposure=exposure))
+    return -log10(clustered_upper(events, exposure=exposure, spread=spread))
 
 
-def dispersion(counts: Sequence[int]) -> float | None:
-    """Variance over mean of event counts in independent groups (1 for Poisson, more if they cluster); None if undefined."""
-    if len(counts) < 2 or sum(counts) == 0:
+class Audit(Record):
+    """How a detector did against truth: of `found` events `right` were right, of `true` ones `right` were found."""
+
+    right: int
+    found: int
+    true: int
+
+
+def corrected(events: int, *, exposure: float, audit: Audit, spread: float = 1.0, draws: int = 20_000) -> tuple[float, Interval]:
+    """Rate and 95 % interval with the detector's errors taken out: events x precision / (recall x exposure).
+
+    Precision and recall have Jeffreys' beta posteriors, the count its gamma posterior (events / spread + 1/2, so many times wider);
+    the interval holds 95 % of their seeded draws. NotEvaluable if the audit found nothing right or nothing at all.
+    """
+    _checked(events, exposure)
+    if not 0 < audit.right <= min(audit.found, audit.true):
+        raise NotEvaluable(f"an audit with {audit.right} right of {audit.found} found and {audit.true} true ones corrects nothing")
+    wide, rng = max(spread, 1.0), np.random.default_rng((events, audit.right, audit.found, audit.true))
+    counts = rng.gamma(events / wide + 0.5, wide, draws)
+    precision = rng.beta(audit.right + 0.5, audit.found - audit.right + 0.5, draws)
+    recall = rng.beta(audit.right + 0.5, audit.true - audit.right + 0.5, draws)
+    low, high = np.quantile(counts * precision / recall / exposure, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
+    return events * (audit.right / audit.found) / (audit.right / audit.true) / exposure, Interval(low=float(low), high=float(high))
+
+
+def dispersion(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float | None:
+    """How much more counts of independent groups vary than Poisson's (1): Pearson's chi-square over its degrees of freedom.
+
+    With equal exposures (the default) that is variance over mean. None with fewer than two groups or without an event.
+    """
+    k = np.asarray(counts, np.float64)
+    weight = np.ones(len(k)) if exposures is None else np.asarray(exposures, np.float64)
+    k, weight = k[weight > 0], weight[weight > 0]
+    if len(k) < 2 or k.sum() == 0:
         return None
-    mean = sum(counts) / len(counts)
-    return sum((count - mean) ** 2 for count in counts) / (len(counts) - 1) / mean
+    expected = weight * (k.sum() / weight.sum())
+    return float(((k - expected) ** 2 / expected).sum() / (len(k) - 1))
