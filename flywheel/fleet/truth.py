@@ -3,11 +3,11 @@
 A family of scenarios is a module of acts and a module of rules; both are named here and in `script`.
 """
 
-from flywheel.fleet import oracle_rules, rules_ego, rules_following, rules_lane_change, rules_road, rules_sky, rules_vehicle
+from flywheel.fleet import oracle_rules, rules_crossing, rules_ego, rules_following, rules_lane_change, rules_road, rules_sky, rules_things, rules_vehicle
 from flywheel.fleet.drive import Drive
 from flywheel.fleet.oracle import Limits, Rule, Truth, View, view_of
 
-FAMILIES = (oracle_rules, rules_ego, rules_vehicle, rules_following, rules_lane_change, rules_road, rules_sky)
+FAMILIES = (oracle_rules, rules_ego, rules_vehicle, rules_following, rules_lane_change, rules_road, rules_sky, rules_crossing, rules_things)
 RULES: dict[str, Rule] = {name: rule for family in FAMILIES for name, rule in family.RULES.items()}
 # How far limits are moved to see whether an event hangs on a hair.
 MARGIN = 0.07
