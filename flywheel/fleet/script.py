@@ -7,7 +7,18 @@ from types import ModuleType
 
 import numpy as np
 
-from flywheel.fleet import acts_crossing, acts_ego, acts_following, acts_lane_change, acts_place, acts_road, acts_sky, acts_things, acts_traffic, acts_vehicle
+from flywheel.fleet import (
+    acts_crossing,
+    acts_ego,
+    acts_following,
+    acts_lane_change,
+    acts_place,
+    acts_road,
+    acts_sky,
+    acts_things,
+    acts_traffic,
+    acts_vehicle,
+)
 from flywheel.fleet.ambient import condition_of, night_low_visibility
 from flywheel.fleet.road import places
 from flywheel.fleet.stage import Dropout, NearMiss, Plan, Stage

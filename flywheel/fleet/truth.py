@@ -3,7 +3,17 @@
 A family of scenarios is a module of acts and a module of rules; both are named here and in `script`.
 """
 
-from flywheel.fleet import oracle_rules, rules_crossing, rules_ego, rules_following, rules_lane_change, rules_road, rules_sky, rules_things, rules_vehicle
+from flywheel.fleet import (
+    oracle_rules,
+    rules_crossing,
+    rules_ego,
+    rules_following,
+    rules_lane_change,
+    rules_road,
+    rules_sky,
+    rules_things,
+    rules_vehicle,
+)
 from flywheel.fleet.drive import Drive
 from flywheel.fleet.oracle import Limits, Rule, Truth, View, view_of
 
