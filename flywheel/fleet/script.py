@@ -63,7 +63,16 @@ def night_lane_change(turn: int, near: bool) -> Condition:
 # Scenarios that ask for a condition: what turn (and planted or near miss) gets which.
 CHOSEN: dict[str, Chosen] = {NIGHT: night_lane_change}
 # A family is a module with PLANTED, NEAR and CHOSEN. Of four dozens of drives one is the core's, three are the families'.
-FAMILIES: tuple[ModuleType, ...] = (acts_ego, acts_vehicle, acts_following, acts_lane_change, acts_road, acts_sky, acts_crossing, acts_things)
+FAMILIES: tuple[ModuleType, ...] = (
+    acts_ego,
+    acts_vehicle,
+    acts_following,
+    acts_lane_change,
+    acts_road,
+    acts_sky,
+    acts_crossing,
+    acts_things,
+)
 FAMILY_ACTS: tuple[str, ...] = tuple(name for family in FAMILIES for name in family.PLANTED)
 ALL_PLANTED: dict[str, Act] = PLANTED | {name: act for family in FAMILIES for name, act in family.PLANTED.items()}
 ALL_NEAR: dict[str, Callable[[Stage], Plan]] = NEAR | {name: act for family in FAMILIES for name, act in family.NEAR.items()}
