@@ -14,7 +14,7 @@ from flywheel.mine.measures import thw, ttc
 from flywheel.mine.objects import RIDERS, Objects
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Ints, Mask, Reals, lasting, runs
-from flywheel.mine.signals import column, nearest
+from flywheel.mine.signals import nearest
 from flywheel.mine.tracks import Courses, apart
 
 
@@ -91,8 +91,8 @@ def _actors(objects: Objects, *rows: int) -> tuple[str, ...]:
 
 def merge(drive: Drive, entry: Scenario) -> list[Hit]:
     """The ego's changes out of a lane that ends, into a gap that is short before or behind."""
-    ends_m = column(drive.tables.lanes, "lane_ends_m")
-    if not (np.isfinite(ends_m) | np.isfinite(column(drive.tables.lanes, "lanes"))).any():
+    ends_m = drive.lanes.says("lane_ends_m")
+    if not (np.isfinite(ends_m) | np.isfinite(drive.lanes.says("lanes"))).any():
         raise NotEvaluable("the map does not say where lanes end")
     sees_behind(drive, entry)
     found = [

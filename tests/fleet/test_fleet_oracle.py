@@ -1,47 +1,21 @@
 """The oracle on motions made by hand: each rule fires above its threshold, not below, with the right times and level."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
 from flywheel.ego import FRONT_M
-from flywheel.fleet.ambient import environment
-from flywheel.fleet.drive import Drive
-from flywheel.fleet.motion import Profile, Push, along, lateral, profile, straight
+from flywheel.fleet import oracle_rules
+from flywheel.fleet.motion import Profile, Push, profile, straight
 from flywheel.fleet.network import network_of
 from flywheel.fleet.oracle import Limits, Truth, intervals, runs
-from flywheel.fleet.road import places, road_of
-from flywheel.fleet.script import Slot
-from flywheel.fleet.simulate import scripted_mover
-from flywheel.fleet.stage import Dropout, Plan, Scripted
+from flywheel.fleet.stage import Dropout, Scripted
 from flywheel.fleet.truth import truth_of
-from flywheel.types import Condition
-
-PLACE = places(1)[0]
-ROAD = road_of(PLACE)
-SECONDS = 20.0
+from tests.fleet.made_drives import PLACE, ROAD, SECONDS, car, made, steady
 
 
-def steady(speed: float) -> Profile:
-    return profile(speed, [], duration_s=SECONDS)
-
-
-def car(prof: Profile, s_m: float, *, lane: int = 0, shifts: Sequence[tuple[float, float, float]] = (), cls: str = "car") -> Scripted:
-    return Scripted("other", cls, along(ROAD, prof, s0_m=s_m, d_of_s=lateral(PLACE.lane_d_m(lane), shifts)))  # type: ignore[arg-type]
-
-
-def events(
-    prof: Profile, s_m: float = 200.0, *, others: Sequence[Scripted] = (), condition: str = "day_clear", **plan: object
-) -> list[Truth]:
-    """Truth of an ego on lane 0 (or with `shifts`), at s at the start."""
-    shifts = plan.pop("shifts", ())
-    ego = along(ROAD, prof, s0_m=s_m, d_of_s=lateral(PLACE.lane_d_m(0), shifts))  # type: ignore[arg-type]
-    look = Condition.parse(condition)
-    made = Plan("test", PLACE, look, SECONDS, ego, actors=tuple(others), **plan)  # type: ignore[arg-type]
-    slot = Slot(index=0, vehicle_id="veh-01", place=0, day="2026-03-02", condition=look, act="quiet", near=False, turn=0)
-    movers = [scripted_mover(other) for other in others]
-    return truth_of(Drive(1, slot, made, ego.since_start(), tuple(movers), (), environment(look, seed=1)))
+def events(prof: Profile, s_m: float = 200.0, **drive: object) -> list[Truth]:
+    """Truth of the core scenarios of a drive made by hand."""
+    return [event for event in truth_of(made(prof, s_m, **drive)) if event.scenario in oracle_rules.RULES]  # type: ignore[arg-type]
 
 
 def braking(decel: float, *, hold: float = 1.5) -> Profile:
