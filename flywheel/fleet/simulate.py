@@ -100,7 +100,8 @@ def demand(plan: Plan) -> str:
         rows += [_flow(f"on_{k}", k, "back_b back_a", p, lane="random") for k, p in (("car", 0.16), ("truck", 0.03), ("bus", 0.015))]
     if plan.crossing_traffic:
         rows += [_flow("north", "car", "south_in north_out", 0.06), _flow("south", "car", "north_in south_out", 0.06)]
-    rows += [_flow("bike_out", "bike", "main_a main_b", 0.08), _flow("bike_back", "bike", "back_b back_a", 0.08)]
+    if plan.cyclists:
+        rows += [_flow("bike_out", "bike", "main_a main_b", 0.08), _flow("bike_back", "bike", "back_b back_a", 0.08)]
     sides = (("walk_a", "main_a"), ("walk_b", "main_b"), ("walk_c", "back_a"), ("walk_d", "back_b"), ("walk_e", "main_a main_b"))
     rows += [_walkers(name, edges, 0.08) for name, edges in sides]
     return "<routes>" + "".join(rows) + "</routes>"

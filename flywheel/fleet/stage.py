@@ -98,6 +98,7 @@ class Plan:
     control: Literal["light", "stop"] = "light"  # what rules the ego's stop line
     lane_ends_s_m: float | None = None  # where the ego's rightmost lane ends
     crossing_traffic: bool = True
+    cyclists: bool = True
 
 
 @dataclass(frozen=True)
