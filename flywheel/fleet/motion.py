@@ -128,6 +128,15 @@ def along(road: Road, prof: Profile, *, s0_m: float, d_of_s: Callable[[Array], A
     )  # fmt: skip
 
 
+def against(road: Road, prof: Profile, *, s0_m: float, t0_s: float, d_of_s: Callable[[Array], Array]) -> Motion:
+    """The motion of somebody who comes towards the ego along d(s), at s0 at the time t0."""
+    s = s0_m - (prof.way_m - prof.way_at(t0_s))
+    d = d_of_s(s)
+    x, y, _ = road.pose(s, d)
+    heading = np.unwrap(np.arctan2(np.gradient(y), np.gradient(x)))
+    return Motion(prof.t_s, x, y, heading, prof.speed_mps, prof.accel_mps2, np.gradient(heading) * RATE_HZ)
+
+
 def straight(prof: Profile, *, x_m: float, y_m: float, heading_rad: float, t0_s: float) -> Motion:
     """A walk along a straight line that passes (x, y) at the time t0."""
     way = prof.way_m - prof.way_at(t0_s)
