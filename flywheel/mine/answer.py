@@ -31,6 +31,8 @@ from flywheel.mine.intervals import (
     widened,
     without,
 )
+from flywheel.mine.odd import UNKNOWN, Strata, strata
+from flywheel.mine.odd import parse as parse_odd
 from flywheel.mine.prepare import Drive
 from flywheel.mine.related import Relation
 from flywheel.mine.relations import OF_ONE, OF_TWO, ON_THE_MAP
@@ -179,6 +181,8 @@ class Asking:
             case q.Condition():
                 self._need("environment")
                 return self._on_grid(self._under(node), np.ones(len(self.drive.grid_ns), bool), scope)
+            case q.Odd():
+                return self._odd(node, scope)
             case q.Signal():
                 return self._signal(node, scope)
             case Relation():
@@ -193,6 +197,16 @@ class Asking:
     def _under(self, node: q.Condition) -> Mask:
         names = [f"{light}_{weather}" for light in node.lighting or LIGHTINGS for weather in node.weather or WEATHERS]
         return np.isin(self.drive.grid_conditions, [CONDITION_NAMES.index(name) for name in names])
+
+    def _odd(self, node: q.Odd, scope: Scope) -> Answer:
+        """Where a value is unknown, nobody can say, unless it was asked for."""
+        if "strata" not in self.drive.memo:
+            self.drive.memo["strata"] = strata(self.drive)
+        found: Strata = self.drive.memo["strata"]
+        values = [parse_odd(name) for name in found.names]
+        yes = np.array([all(value[name] in wanted for name, wanted in node.odd.items()) for value in values])
+        maybe = np.array([all(value[name] in (*wanted, UNKNOWN) for name, wanted in node.odd.items()) for value in values])
+        return self._on_grid(yes[found.code], (yes | ~maybe)[found.code], scope)
 
     def _mined(self, node: q.Mined, scope: Scope) -> Answer:
         entry = scenario(node.scenario)

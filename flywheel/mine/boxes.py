@@ -75,7 +75,7 @@ class Boxes:
     @cached_property
     def speed_mps(self) -> Reals:
         """Speed over ground along the heading."""
-        return self.vx_mps * np.cos(self.heading_rad) + self.vy_mps * np.sin(self.heading_rad)
+        return np.asarray(self.vx_mps * np.cos(self.heading_rad) + self.vy_mps * np.sin(self.heading_rad))
 
     def slope(self, values: Reals) -> Reals:
         """The change per second of a low-passed series (1 Hz), each stretch of a track on its own; 0 where it has one sample."""

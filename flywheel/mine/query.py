@@ -12,6 +12,7 @@ A query is a table with one operator:
     {scenario = "cut_in", level = "L2"}    a scenario of the catalogue, at that level or harder
     {relation = "near_objects", of = "bus", within_m = 5}   an atomic relation of the ego (or of the track of `some`)
     {lighting = "night"}  {weather = ["rain", "fog"]}       the condition the drive was under
+    {odd = {scenery = "junction", visibility = ["low", "thick_fog"]}}     attributes of its ODD stratum (`odd.toml`)
     {signal = "visibility_m", below = 1000}                 any number of SIGNALS or LANES; also at_most, above, at_least
 """
 
@@ -26,6 +27,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from flywheel.errors import BadData
 from flywheel.mine.catalogue import catalogue
+from flywheel.mine.odd import UNKNOWN, attributes
 from flywheel.mine.related import RELATIONS, Relation
 from flywheel.tables import SCHEMAS
 from flywheel.types import Level, Lighting, Record, Weather
@@ -111,6 +113,12 @@ class Condition(Record):
     weather: tuple[Weather, ...] = ()
 
 
+class Odd(Record):
+    """Attributes of the ODD stratum, each with the values of which it must have one."""
+
+    odd: dict[str, tuple[str, ...]]
+
+
 class Signal(Record):
     """A number of the drive compared with bounds, all of which must hold."""
 
@@ -127,11 +135,12 @@ class Signal(Record):
         return self
 
 
-Node = And | Or | Not | Then | Pair | Lasting | Some | Mined | Condition | Signal | Relation
+Node = And | Or | Not | Then | Pair | Lasting | Some | Mined | Condition | Odd | Signal | Relation
 for _model in (And, Or, Not, Then, Pair, Lasting, Some):
     _model.model_rebuild()
 OPERATORS = (
-    "and", "or", "not", "then", "during", "overlapping", "near", "lasting", "some", "scenario", "relation", "lighting", "weather", "signal"
+    "and", "or", "not", "then", "during", "overlapping", "near", "lasting", "some", "scenario", "relation", "lighting", "weather",
+    "odd", "signal",
 )  # fmt: skip
 
 
@@ -186,7 +195,8 @@ def _built(operator: str, said: dict[str, Any], at: str) -> Node:
     inner, rest = f"{at}.{operator}", {key: value for key, value in said.items() if key != operator}
     match operator:
         case "and" | "or":
-            return {"and": And, "or": Or}[operator](parts=_parts(said[operator], inner), **rest)
+            parts = _parts(said[operator], inner)
+            return And(parts=parts, **rest) if operator == "and" else Or(parts=parts, **rest)
         case "then":
             return Then(parts=_parts(said["then"], inner, least=2), **rest)
         case "during" | "overlapping" | "near":
@@ -204,11 +214,25 @@ def _built(operator: str, said: dict[str, Any], at: str) -> Node:
             return Mined.model_validate(said)
         case "relation":
             return _relation(said, at)
+        case "odd":
+            return Odd.model_validate({**rest, "odd": _strata(said["odd"], inner)})
         case "signal":
             _known(str(said["signal"]), NUMBERS, "signal", at)
             return Signal.model_validate(said)
     listed = {key: [value] if isinstance(value, str) else value for key, value in said.items()}
     return Condition.model_validate(listed)
+
+
+def _strata(said: Any, at: str) -> dict[str, list[str]]:
+    """Attribute values, each known."""
+    known = {attribute.name: (*attribute.values, UNKNOWN) for attribute in attributes()}
+    if not isinstance(said, Mapping) or not said:
+        raise BadData(f"{at}: {said!r}: write a table of attributes; there are {', '.join(known)}")
+    found = {_known(name, known, "attribute", at): [value] if isinstance(value, str) else list(value) for name, value in said.items()}
+    for name, values in found.items():
+        for value in values:
+            _known(value, known[name], f"{name} value", at)
+    return found
 
 
 def _relation(said: dict[str, Any], at: str) -> Node:

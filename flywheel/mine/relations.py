@@ -40,7 +40,7 @@ def stationary(boxes: Boxes, asked: q.Stationary) -> Mask:
 
 def has_velocity(boxes: Boxes, asked: q.HasVelocity) -> Mask:
     speed = np.hypot(boxes.vx_mps, boxes.vy_mps)
-    return (speed >= asked.min_mps) & (speed <= asked.max_mps)
+    return np.asarray((speed >= asked.min_mps) & (speed <= asked.max_mps))
 
 
 def accelerating(boxes: Boxes, asked: q.Accelerating) -> Mask:
@@ -78,7 +78,7 @@ def crossing_lane_line(boxes: Boxes, asked: q.CrossingLaneLine) -> Mask:
     along = boxes.along
     step = np.diff(along.lane, prepend=along.lane[:1])
     moved = (step != 0) & ~boxes.clock.broken & (np.abs(along.lateral_mps) >= asked.lateral_mps)
-    return moved & along.found & _sided(along.lateral_mps, asked.direction)
+    return np.asarray(moved & along.found & _sided(along.lateral_mps, asked.direction))
 
 
 def changing_lanes(boxes: Boxes, asked: q.ChangingLanes) -> Mask:
@@ -146,7 +146,7 @@ def at_stop_sign(boxes: Boxes, asked: q.AtStopSign) -> Mask:
         raise NotEvaluable("no control of stop lines")
     line = np.asarray(table["stop_line_m"].to_numpy(zero_copy_only=False), np.float64)
     stop = np.asarray(table["control"].to_numpy(zero_copy_only=False) == "stop", bool) & (line <= asked.forward_m)
-    return np.asarray(lanes.latest(boxes.t_ns, stop.astype(float)) > 0.5) & (boxes.track == 0) & lanes.covers(boxes.t_ns)
+    return np.asarray(np.asarray(lanes.latest(boxes.t_ns, stop.astype(float)) > 0.5) & (boxes.track == 0) & lanes.covers(boxes.t_ns))
 
 
 def near_objects(boxes: Boxes, pairs: Pairs, asked: q.NearObjects) -> Mask:
@@ -192,12 +192,12 @@ def following(boxes: Boxes, pairs: Pairs, asked: q.Following) -> Mask:
     ahead, aside = boxes.seen_from(*pairs)
     half, turn = boxes.length_m[pairs[0]] / 2, boxes.heading_rad[pairs[1]] - boxes.heading_rad[pairs[0]]
     near = (ahead > half) & (ahead < asked.within_m + half) & (np.abs(aside) < asked.lateral_m)
-    return in_same_lane(boxes, pairs, q.InSameLane(relation="", of="any")) & near & (np.cos(turn) > asked.min_cos)
+    return np.asarray(in_same_lane(boxes, pairs, q.InSameLane(relation="", of="any")) & near & (np.cos(turn) > asked.min_cos))
 
 
 def in_same_lane(boxes: Boxes, pairs: Pairs, asked: q.InSameLane) -> Mask:
     along, (i, j) = boxes.along, pairs
-    return (along.lane[i] == along.lane[j]) & along.found[i] & along.found[j]
+    return np.asarray((along.lane[i] == along.lane[j]) & along.found[i] & along.found[j])
 
 
 def facing_toward(boxes: Boxes, pairs: Pairs, asked: q.FacingToward) -> Mask:
@@ -211,7 +211,7 @@ def heading_toward(boxes: Boxes, pairs: Pairs, asked: q.HeadingToward) -> Mask:
     speed = np.hypot(boxes.vx_mps[i], boxes.vy_mps[i])
     nearing = (boxes.vx_mps[i] * dx + boxes.vy_mps[i] * dy) / np.maximum(np.hypot(dx, dy), 1e-6)
     within = nearing >= speed * np.cos(np.radians(asked.within_deg))
-    return (nearing >= asked.min_mps) & within & (boxes.gap_m(i, j) <= asked.within_m)
+    return np.asarray((nearing >= asked.min_mps) & within & (boxes.gap_m(i, j) <= asked.within_m))
 
 
 def heading_in_relative_direction_to(boxes: Boxes, pairs: Pairs, asked: q.HeadingInRelativeDirectionTo) -> Mask:
@@ -221,7 +221,7 @@ def heading_in_relative_direction_to(boxes: Boxes, pairs: Pairs, asked: q.Headin
     turn = np.degrees(np.abs(np.angle(np.exp(1j * (course[i] - course[j])))))
     low, high = {"same": (0.0, 45.0), "perpendicular": (45.0, 135.0), "opposite": (135.0, 180.1)}[asked.direction]
     inside = (turn <= high) if asked.direction == "same" else (turn > low) & (turn < high)
-    return inside & (np.maximum(speed[i], speed[j]) >= WALKING_MPS)
+    return np.asarray(inside & (np.maximum(speed[i], speed[j]) >= WALKING_MPS))
 
 
 OF_ONE: dict[type[q.Relation], Callable[[Boxes, Any], Mask]] = {
