@@ -24,37 +24,6 @@ Where = dict[str, JsonValue]
 KINDS: tuple[Kind, ...] = ("condition", "scenario", "relation", "actor", "level")
 FILLED = "the a an of is are was were be being who that which its it our my us we while during and with in at on by to"
 FILLERS = frozenset(FILLED.split())
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "being",
-        "who",
-        "that",
-        "which",
-        "its",
-        "it",
-        "our",
-        "my",
-        "us",
-        "we",
-        "while",
-        "during",
-        "and",
-        "with",
-        "in",
-        "at",
-        "on",
-        "by",
-        "to",
-    ]
-)
 NEGATIONS = frozenset(("not", "no", "without", "except", "never"))
 THEN_S = 10.0
 NEAR_M = 10.0
