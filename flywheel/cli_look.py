@@ -1,38 +1,71 @@
 """Commands that look at what a root holds."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from flywheel import show
-from flywheel.commands import Json, Root, app, command
+from flywheel.commands import Json, Root, Scenarios, app, command
 from flywheel.state import state_dir
 from flywheel.store import open_store
 
+if TYPE_CHECKING:
+    from flywheel.mine.catalogue import Scenario
+
 
 @command(app)
-def scenarios(as_json: Json = False) -> None:
-    """The catalogue: what is mined, from which signals, above which thresholds."""
-    from flywheel.mine.catalogue import catalogue
+def scenarios(
+    root: Root,
+    name: Annotated[str | None, typer.Argument(help="Explain this one, with an example.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the explanation (.html) or the picture (.png) to a file.")] = None,
+    files: Scenarios = None,
+    as_json: Json = False,
+) -> None:
+    """The catalogue: what is mined, from which signals, above which thresholds; or one scenario, explained."""
+    from flywheel.mine.catalogue import catalogue, scenario
 
+    if name is not None:
+        _explain(root, scenario(name), out, as_json=as_json)
+        return
     columns = ("name", "definition", "levels", "min_duration_s", "signals", "source")
     rows = [scenario.model_dump(mode="json") for scenario in catalogue()]
     show.emit_rows(rows, title="scenarios", as_json=as_json, columns=columns)
 
 
+def _explain(root: str, entry: "Scenario", out: Path | None, *, as_json: bool) -> None:
+    from flywheel.look.example import example_png, explained, scenario_page, sparkline
+
+    store = open_store(root)
+    if out is not None:
+        out.write_bytes(example_png(store, entry) if out.suffix == ".png" else scenario_page(store, entry).encode())
+    if as_json:
+        show.emit_json(entry)
+        return
+    rows = [{"what": what, "value": escape(text)} for what, text in explained(entry)]
+    show.emit_rows(rows, title=entry.name, as_json=False)
+    for text in (*sparkline(store, entry), *([str(out)] if out else [])):
+        show.out.print(f"  {escape(text)}", highlight=False)
+
+
 @command(app)
-def events(root: Root, scenario: str | None = None, as_json: Json = False) -> None:
-    """What was mined."""
+def events(root: Root, scenario: str | None = None, files: Scenarios = None, as_json: Json = False) -> None:
+    """What was mined; with --scenarios only what was mined under exactly that catalogue."""
+    from flywheel.mine.catalogue import catalogue
     from flywheel.tables import read_table
 
     rows = read_table(open_store(root), "EVENTS").to_pylist()
+    current = {entry.digest for entry in catalogue()} if files else None
     columns = ("event_id", "scenario", "level", "drive_id", "t0_ns", "t1_ns", "peak", "peak_unit", "condition")
-    show.emit_rows([r for r in rows if scenario in (None, r["scenario"])], title="events", as_json=as_json, columns=columns)
+    wanted = [r for r in rows if scenario in (None, r["scenario"]) and (current is None or r["params_sha256"] in current)]
+    show.emit_rows(wanted, title="events", as_json=as_json, columns=columns)
 
 
 @command(app, name="score-mining")
-def score_mining(root: Root, truth: Annotated[Path, typer.Option(help="The fleet's truth.json.")], as_json: Json = False) -> None:
+def score_mining(
+    root: Root, truth: Annotated[Path, typer.Option(help="The fleet's truth.json.")], files: Scenarios = None, as_json: Json = False
+) -> None:
     """Precision and recall per scenario against planted truth."""
     from flywheel.mine.score import ScenarioScore
     from flywheel.mine.score import score_mining as score

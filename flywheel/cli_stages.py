@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flywheel import show
-from flywheel.commands import Batch, Json, Root, app, batches, command, plugin
+from flywheel.commands import Batch, Json, Root, Scenarios, app, batches, command, plugin
 from flywheel.state import state_dir
 from flywheel.store import open_store
 
@@ -88,6 +88,7 @@ def mine(
     root: Root,
     batch: Batch = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one a core when left out.")] = None,
+    files: Scenarios = None,
     as_json: Json = False,
 ) -> None:
     """Mines rare events and the exposure they were mined from."""

@@ -1,8 +1,10 @@
 """What all commands share: the app, its options, and errors as one clear line with exit code 1."""
 
 import functools
+import os
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +21,24 @@ app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=Fals
 Root = Annotated[str, typer.Option(help="A folder or s3://bucket/prefix.", envvar="FLYWHEEL_ROOT", default_factory=default_root)]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Batch = Annotated[str | None, typer.Option(help="One landing batch; all of them when left out.")]
+
+
+def _use_scenarios(files: list[Path] | None) -> list[Path]:
+    """Sets FLYWHEEL_SCENARIOS, which processes started by this one see too: its own files first, those of the option after."""
+    named = [part for part in os.environ.get("FLYWHEEL_SCENARIOS", "").split(":") if part]
+    more = [str(file.resolve()) for file in files or [] if str(file.resolve()) not in named]
+    if more:
+        os.environ["FLYWHEEL_SCENARIOS"] = ":".join([*named, *more])
+    return files or []
+
+
+Scenarios = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--scenarios", exists=True, dir_okay=False, callback=_use_scenarios,
+        help="A TOML or Python file that changes or adds scenarios; may be given again (also: FLYWHEEL_SCENARIOS).",
+    ),
+]  # fmt: skip
 
 
 def command(group: typer.Typer, *, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
