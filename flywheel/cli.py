@@ -1,7 +1,17 @@
 """The `flywheel` command: importing this module registers every command on one app."""
 
-from flywheel import cli_coverage, cli_drives, cli_encounters, cli_event, cli_look, cli_novelty, cli_privacy
-from flywheel import cli_query, cli_release, cli_stages
+from flywheel import (
+    cli_coverage,
+    cli_drives,
+    cli_encounters,
+    cli_event,
+    cli_look,
+    cli_novelty,
+    cli_privacy,
+    cli_query,
+    cli_release,
+    cli_stages,
+)
 from flywheel.commands import app
 
 __all__ = [
