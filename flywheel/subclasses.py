@@ -8,18 +8,18 @@ import re
 from functools import cache
 
 ANIMAL, DEBRIS, DOOR, EMERGENCY = "animal", "debris", "door", "emergency_vehicle"
-# A source's word (lower case with underscores) to ours: Argoverse 2, PandaSet, nuScenes, MetaDrive, CommonRoad, PhysicalAI.
+# nuScenes' categories begin with what our class says already.
+CATEGORY = re.compile(r"^(?:vehicle|human_pedestrian|movable_object|static_object)_")
+# A source's word (lower case with underscores) to ours: Argoverse 2, PandaSet, nuScenes, MetaDrive, CommonRoad. What warns of works is
+# a cone (barrels too), a barrier or a sign; any other sign is a road_sign.
 OURS = {
     "dog": ANIMAL, "animals_other": ANIMAL, "animals_bird": ANIMAL,
-    "movable_object_debris": DEBRIS,
-    "emergencyvehicle": EMERGENCY, "priorityvehicle": EMERGENCY,
-    "vehicle_emergency_ambulance": EMERGENCY, "vehicle_emergency_police": EMERGENCY,
-    "construction_cone": "cone", "cones": "cone", "pylons": "cone", "traffic_cone": "cone", "movable_object_trafficcone": "cone",
-    "construction_barrel": "barrel", "traffic_barrier": "barrier", "movable_object_barrier": "barrier", "road_barriers": "barrier",
-    "temporary_construction_barriers": "barrier", "constructionzone": "construction", "signs": "sign",
-    "construction_signs": "construction_sign", "mobile_pedestrian_crossing_sign": "sign",
-    "vehicle_motorcycle": "motorcycle", "vehicle_bicycle": "bicycle", "vehicle_construction": "construction_vehicle",
-    "other_vehicle_construction_vehicle": "construction_vehicle", "parkedvehicle": "parked_vehicle",
+    "emergencyvehicle": EMERGENCY, "priorityvehicle": EMERGENCY, "emergency_ambulance": EMERGENCY, "emergency_police": EMERGENCY,
+    "construction_cone": "cone", "construction_barrel": "cone", "cones": "cone", "pylons": "cone", "traffic_cone": "cone",
+    "trafficcone": "cone", "traffic_barrier": "barrier", "road_barriers": "barrier", "temporary_construction_barriers": "barrier",
+    "construction_signs": "sign", "signs": "road_sign", "sign": "road_sign",
+    "vehicle_construction": "construction_vehicle", "other_vehicle_construction_vehicle": "construction_vehicle",
+    "parkedvehicle": "parked_vehicle",
 }  # fmt: skip
 # What annotators of these formats were told to mark. Other formats tell what the drive at hand shows that they tell.
 TOLD = {
@@ -35,8 +35,9 @@ TOLD = {
 @cache
 def subclass_of(said: str) -> str | None:
     """Our word for a source's own; None for an empty one."""
-    word = re.sub(r"[^a-z0-9]+", "_", said.strip().lower()).strip("_")
-    return OURS.get(word, word) or None
+    word = re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")
+    short = CATEGORY.sub("", word)
+    return OURS.get(word) or OURS.get(short, short) or None
 
 
 def tells(source_format: str, word: str, *, said: bool) -> bool:

@@ -20,6 +20,7 @@ from flywheel.ingest.ego_path import MOTION, EgoPath
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import Boxes, clock_of, on_ground, seen_from, typical_sizes
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.subclasses import subclass_of
 
 ROOT = re.compile(r"(?P<root>(?:.*/)?)(?:scenario_[\w-]+\.parquet|log_map_archive_[\w-]+\.json)")
 SCENARIO_FILE = re.compile(r"scenario_[\w-]+\.parquet")
@@ -93,5 +94,6 @@ def _boxes(said: Columns, own: NDArray[np.bool_], ego: EgoPath) -> tuple[NDArray
     size = typical_sizes(classes, track)
     centre = np.concatenate([stacked(kept, STATE[:2]), on_ground(size)[:, None]], axis=1)
     world = Boxes(at=at, track=track, ids=tuple(ids.tolist()), classes=classes, centre=centre, heading=kept["heading"], size=size,
-                  velocity=stacked(kept, STATE[3:]))  # fmt: skip
+                  velocity=stacked(kept, STATE[3:]),
+                  subclasses=tuple(subclass_of(str(kind)) for kind in kept["object_type"][first]))  # fmt: skip
     return instants, seen_from(ego.resampled(instants), world)

@@ -21,6 +21,7 @@ from flywheel.ingest.ego_path import MOTION, EgoPath, velocities, yaw_of
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import Boxes, clock_of
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.subclasses import subclass_of
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -126,7 +127,7 @@ def _boxes(said: dict[str, NDArray[np.generic]], turns: Array, at: Times, ego: E
     return Boxes(
         at=at, track=track, ids=tuple(ids.tolist()), classes=tuple(CLASSES.get(str(c), "other") for c in said["category"][first]),
         centre=centre, heading=yaw_of(turns), size=np.stack([said[name] for name in SIZE], axis=1).astype(np.float64),
-        velocity=ego.turn(velocity, at=at),
+        velocity=ego.turn(velocity, at=at), subclasses=tuple(subclass_of(str(c)) for c in said["category"][first]),
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from flywheel.ingest.ego_path import MOTION, EgoPath, velocities
 from flywheel.ingest.lane_rows import lane_tables
 from flywheel.ingest.scenes import MAX_BOXES, TYPICAL_SIZE_M, Boxes, axle_of, clock_of, on_ground, seen_from
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.subclasses import subclass_of
 
 Array = NDArray[np.float64]
 
@@ -168,5 +169,6 @@ def _boxes(others: list[Obstacle], steps: NDArray[np.int64], ego: EgoPath) -> Bo
     world = Boxes(
         at=at, track=track, ids=names, classes=tuple(CLASSES.get(o.kind, "other") for o in seen), heading=heading, size=size,
         centre=np.concatenate([place, on_ground(size)[:, None]], axis=1), velocity=velocity,
+        subclasses=tuple(subclass_of(o.kind) for o in seen),
     )  # fmt: skip
     return seen_from(ego, world)

@@ -29,6 +29,7 @@ from flywheel.ingest.images import image_info
 from flywheel.ingest.quality import check_camera, check_times
 from flywheel.ingest.scenes import Boxes, Clock, clock_of
 from flywheel.ingest.signals import Stream, signals_table
+from flywheel.subclasses import subclass_of
 from flywheel.tables import rows_table
 from flywheel.types import sha256_hex
 
@@ -139,6 +140,7 @@ def load_boxes(log: Log, scene: Scene, sweeps: list[Entry], calibration: Calibra
         at=at, track=track, ids=tuple(ids.tolist()), classes=tuple(CLASSES.get(names.get(seen[k][1].class_id, ""), "other") for k in first),
         centre=centre, heading=np.arctan2(ahead[:, 1], ahead[:, 0]), velocity=ego.turn(velocity, at=at),
         size=np.array([[box.length, box.width, box.height] for box in boxes]),
+        subclasses=tuple(subclass_of(names.get(seen[k][1].class_id, "")) for k in first),
     )  # fmt: skip
 
 

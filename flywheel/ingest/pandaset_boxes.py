@@ -13,6 +13,7 @@ from flywheel.ingest.ego_path import EgoPath
 from flywheel.ingest.kinematics import central_difference
 from flywheel.ingest.quality import check_finite
 from flywheel.ingest.unpickle import Column, frame_columns, gunzip
+from flywheel.subclasses import subclass_of
 from flywheel.tables import rows_table
 
 Array = NDArray[np.float64]
@@ -100,7 +101,7 @@ def _row(uuid: str, row: Row, *, at: int, ego: EgoPath, place: Array, velocity: 
     # A cuboid's length runs along its own y, and yaw turns its x: objects move along yaw + 90 degrees.
     heading = row["yaw"] + np.pi / 2 - ego.heading[at]
     return {
-        "drive_id": "", "t_ns": int(ego.times[at]), "track_id": str(uuid), "cls": class_of(row),
+        "drive_id": "", "t_ns": int(ego.times[at]), "track_id": str(uuid), "cls": class_of(row), "subclass": subclass_of(str(row["label"])),
         "x_m": float(place[0]), "y_m": float(place[1]), "z_m": float(place[2]),
         "heading_rad": float((heading + np.pi) % (2 * np.pi) - np.pi),
         "length_m": float(row["dimensions.y"]), "width_m": float(row["dimensions.x"]), "height_m": float(row["dimensions.z"]),

@@ -16,6 +16,7 @@ from flywheel.ingest.ego_path import EgoPath, velocities, wrap, yaw_of
 from flywheel.ingest.physicalai_tables import numbers, parquet, texts, times_us
 from flywheel.ingest.quality import T_MIN_NS, check_times
 from flywheel.ingest.signals import Stream
+from flywheel.subclasses import subclass_of
 from flywheel.tables import SCHEMAS
 
 Array = NDArray[np.float64]
@@ -111,6 +112,7 @@ def tracks_table(where: str, data: bytes, ego: Ego) -> tuple[pa.Table, int]:
     heading = yaw_of(np.stack([said[name] for name in ORIENTATION], axis=1))
     columns = {
         "t_ns": times, "track_id": names, "cls": [CLASSES.get(name, "other") for name in classes],
+        "subclass": [subclass_of(name) for name in classes],
         "x_m": centre[:, 0], "y_m": centre[:, 1], "z_m": centre[:, 2], "heading_rad": wrap(heading),
         "length_m": said["size_x"], "width_m": said["size_y"], "height_m": said["size_z"],
         "vx_mps": velocity[:, 0], "vy_mps": velocity[:, 1], "visible": [None] * len(times),

@@ -24,6 +24,7 @@ from flywheel.ingest.scenarionet_map import lights_of, road_of
 from flywheel.ingest.scenes import MAX_BOXES, Boxes, axle_of, check_numbers, clock_of, nanoseconds, seen_from
 from flywheel.ingest.signals import Stream, signals_table
 from flywheel.ingest.unpickle_plain import PICKLE_MAGIC, plain_objects
+from flywheel.subclasses import subclass_of
 
 Array = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -209,12 +210,19 @@ def _boxes(said: Mapping[str, State], tracks: Mapping[str, Any], ego: EgoPath, s
     world = Boxes(
         at=at[both], track=track[both], ids=tuple(str(name) for name in said), classes=tuple(class_of(tracks[name]) for name in said),
         centre=place[both], heading=heading[both], size=size[both], velocity=velocity[both],
+        subclasses=tuple(subclass_of(said_class(tracks[name])) for name in said),
     )  # fmt: skip
     return seen_from(ego, world)
 
 
 def class_of(track: Mapping[str, Any]) -> str:
     """Our class of a track: its type, or a finer one where the source's own category says so."""
+    said = said_class(track)
+    return next((cls for begin, cls in FINER if said.startswith(begin)), CLASSES.get(str(track.get("type", "")).upper(), "other"))
+
+
+def said_class(track: Mapping[str, Any]) -> str:
+    """What the source itself calls a track: the category in its metadata, or the scene's type where that only repeats it."""
     own = track.get("metadata")
-    finer = str(own.get("type", "")) if isinstance(own, dict) else ""
-    return next((cls for begin, cls in FINER if finer.startswith(begin)), CLASSES.get(str(track.get("type", "")).upper(), "other"))
+    finer = str(own.get("type") or "") if isinstance(own, dict) else ""
+    return finer or str(track.get("type", ""))

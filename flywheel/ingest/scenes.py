@@ -63,7 +63,7 @@ def nanoseconds(where: str, seconds: Array) -> Times:
 
 @dataclass(frozen=True)
 class Boxes:
-    """Boxes, one a row: index of the instant, object (its number in `ids` and `classes`), centre, heading, size, velocity."""
+    """Boxes, one a row: index of the instant, object (its number in `ids`, `classes` and `subclasses`), centre, heading, size, velocity."""
 
     at: Ints
     track: Ints
@@ -73,6 +73,7 @@ class Boxes:
     heading: Array
     size: Array
     velocity: Array
+    subclasses: tuple[str | None, ...]
 
     def table(self, where: str, times: Times) -> pa.Table:
         """TRACKS without drive_id at `times[at]`; BadData if a number is not finite, a size not positive or an object twice at one time."""
@@ -94,6 +95,7 @@ class Boxes:
                 "t_ns": pa.array(times[self.at], pa.int64()),
                 "track_id": pa.array(np.array(self.ids, object)[self.track], pa.string()),
                 "cls": pa.array(np.array(self.classes, object)[self.track], pa.string()),
+                "subclass": pa.array(np.array(self.subclasses, object)[self.track], pa.string()),
                 **_columns(("x_m", "y_m", "z_m"), self.centre), "heading_rad": wrap(self.heading),
                 **_columns(("length_m", "width_m", "height_m"), self.size), **_columns(("vx_mps", "vy_mps"), self.velocity),
             }
@@ -109,7 +111,7 @@ def seen_from(ego: EgoPath, boxes: Boxes) -> Boxes:
     return Boxes(
         at=boxes.at, track=boxes.track, ids=boxes.ids, classes=boxes.classes, size=boxes.size,
         centre=ego.to_ego(boxes.centre, at=boxes.at), heading=ego.turn_heading(boxes.heading, at=boxes.at),
-        velocity=ego.turn(boxes.velocity, at=boxes.at),
+        velocity=ego.turn(boxes.velocity, at=boxes.at), subclasses=boxes.subclasses,
     )  # fmt: skip
 
 

@@ -150,6 +150,8 @@ def test_the_real_sequence(tmp_path: Path) -> None:
     tracks = read_table(store, "TRACKS").to_pandas()
     near = tracks[(tracks.cls == "car") & (np.hypot(tracks.x_m, tracks.y_m) < 12)]
     assert abs((near.z_m - near.height_m / 2).mean()) < 0.1, "near cars stand on the ground"
+    kinds = tracks.drop_duplicates("track_id").subclass.value_counts()
+    assert (kinds["cone"], kinds["construction_vehicle"], kinds["pedestrian_with_object"], kinds["motorcycle"]) == (4, 4, 9, 1)
     frame = read_table(store, "FRAMES").to_pylist()[0]
     assert sha256_hex(store.get(media_key(frame["media_sha256"], "jpg"))) == frame["media_sha256"]
     assert {f["camera"] for f in read_table(store, "FRAMES").to_pylist()} == {"front", "front_left", "front_right"}
