@@ -6,7 +6,7 @@ from flywheel.errors import require
 from flywheel.mine.catalogue import Scenario, scenario
 from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive
-from flywheel.mine.segments import NS, Ints
+from flywheel.mine.segments import NS, Clock, Ints
 from flywheel.store import Store
 from flywheel.video import attempts
 
@@ -15,7 +15,7 @@ LOOKS = 5
 
 def _silences(t_ns: Ints, drive: Drive, entry: Scenario) -> list[tuple[int, int]]:
     """(last sample before, first after) of every gap; the drive's own ends bound the first and the last."""
-    period = float(np.median(np.diff(t_ns)))
+    period = Clock(t_ns, 0).period_ns
     edges = np.concatenate([[min(drive.t0_ns, t_ns[0])], t_ns, [max(drive.t1_ns, t_ns[-1])]])
     gap = np.diff(edges)
     long = (gap > entry.settings["periods"] * period) & (gap >= entry.min_duration_s * NS)

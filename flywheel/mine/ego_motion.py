@@ -6,6 +6,7 @@ import numpy as np
 
 from flywheel.errors import NotEvaluable
 from flywheel.mine.catalogue import Scenario
+from flywheel.mine.filters import slope
 from flywheel.mine.hits import Detector, Hit, highest
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Clock, Mask, Reals, Spans, graded, hysteresis, merge
@@ -30,6 +31,8 @@ def _along(ego: Ego) -> Reals:
 def _above(values: Reals, limits: Sequence[float], clock: Clock, entry: Scenario, *, also: Mask | None = None) -> list[Hit]:
     """A hit for each stretch of values at or above the levels' limits (and `also`); its peak is the largest value."""
     levels, hold = [values >= limit for limit in limits], values >= limits[0] * entry.exit_ratio
+    if not levels[0].any():
+        return []
     if also is not None:
         levels, hold = [mask & also for mask in levels], hold & also
     return highest(*graded(levels, hold, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s), clock, values)
@@ -47,23 +50,25 @@ def hard_cornering(drive: Drive, entry: Scenario) -> list[Hit]:
 
 def high_jerk(drive: Drive, entry: Scenario) -> list[Hit]:
     """Jerk at or above its bound along the path, or at or above the bound of any direction; the peak counts in bounds."""
-    ego, window_s = drive.ego, entry.settings["window_s"]
-    along = np.abs(ego.slope(_along(ego), window_s=window_s))
-    share = along / entry.limit("L1", "longitudinal")
+    ego, coarse, window_s = drive.ego, drive.ego.coarse, entry.settings["window_s"]
+    along = slope(_along(ego)[coarse.rows], coarse.clock, window_s=window_s)
+    share = np.abs(along) / entry.limit("L1", "longitudinal")
     if ego.ay is not None:
-        across = ego.slope(ego.ay, window_s=window_s)
-        np.maximum(share, np.sqrt(along * along + across * across) / entry.settings["total_mps3"], out=share)
-    return _above(share, (1.0,), ego.clock, entry, also=np.abs(ego.speed) >= entry.settings["least_speed_mps"])
+        across = slope(ego.ay[coarse.rows], coarse.clock, window_s=window_s)
+        share = np.maximum(share, np.hypot(along, across) / entry.settings["total_mps3"])
+    return _above(share, (1.0,), coarse.clock, entry, also=np.abs(ego.speed[coarse.rows]) >= entry.settings["least_speed_mps"])
 
 
 def brake_steer_evasion(drive: Drive, entry: Scenario) -> list[Hit]:
     """Braking and steering hard at the same time."""
     ego, least, both = drive.ego, entry.settings["each_mps2"], entry.limit("L1", "together")
     ax, across = _along(ego), np.abs(lateral(ego))
-    square = ax * ax + across * across
-    enter = (square >= both**2) & (ax <= -least) & (across >= least)
-    hold = (square >= (both * entry.exit_ratio) ** 2) & (ax <= -least * entry.exit_ratio) & (across >= least * entry.exit_ratio)
-    spans, level = graded([enter], hold, ego.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
+    enter = (ax <= -least) & (across >= least)
+    if not enter.any():
+        return []
+    square, share = ax * ax + across * across, entry.exit_ratio
+    hold = (square >= (both * share) ** 2) & (ax <= -least * share) & (across >= least * share)
+    spans, level = graded([enter & (square >= both**2)], hold, ego.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     return highest(spans, level, ego.clock, np.sqrt(square)) if len(spans) else []
 
 
@@ -110,7 +115,7 @@ def _turns(ego: Ego, spans: Spans, entry: Scenario) -> list[Hit]:
     """The stretches of turning that are U-turns; the peak is at the middle of the turn."""
     coarse, clock = ego.coarse, ego.coarse.clock
     t0, t1 = clock.start_ns(spans), clock.end_ns(spans)
-    turned = np.abs(coarse.heading_rad[spans.last] - coarse.heading_rad[spans.first])
+    turned = np.abs(ego.turned_rad[spans.last] - ego.turned_rad[spans.first])
     way = coarse.travelled_m[spans.last] - coarse.travelled_m[spans.first]
     round_ = (turned >= np.radians(entry.limit("L1", "turn"))) & (t1 - t0 <= entry.settings["longest_s"] * NS)
     chosen = np.flatnonzero(round_ & (np.abs(way) <= entry.settings["radius_m"] * turned) & (t1 - t0 >= entry.min_duration_s * NS))

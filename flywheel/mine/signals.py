@@ -7,7 +7,6 @@ import numpy as np
 import pyarrow as pa
 
 from flywheel.errors import NotEvaluable
-from flywheel.mine import filters
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.filters import low_pass as low_pass  # for whoever reads signals
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals
@@ -32,15 +31,22 @@ def times(table: pa.Table) -> Ints:
 
 def series(table: pa.Table, name: str) -> tuple[Ints, Reals]:
     """Times and values of a column's own samples, nulls left out."""
+    if table[name].null_count == len(table):
+        return np.zeros(0, np.int64), np.zeros(0)
     values = column(table, name)
     known = np.isfinite(values)
-    return times(table)[known], values[known]
+    return (times(table), values) if known.all() else (times(table)[known], values[known])
 
 
 def resample(t_ns: Ints, known: tuple[Ints, Reals]) -> Reals:
     """Linear interpolation of (times, values) at t_ns; the outermost values hold beyond the ends."""
-    base = known[0][0]
-    return np.asarray(np.interp((t_ns - base).astype(np.float64), (known[0] - base).astype(np.float64), known[1]))
+    at, values = known
+    if len(at) == 1:
+        return np.full(len(t_ns), values[0])
+    right = np.clip(np.searchsorted(at, t_ns), 1, len(at) - 1)
+    low, high = at[right - 1], at[right]
+    share = np.clip((t_ns - low) / np.maximum(high - low, 1), 0.0, 1.0)
+    return np.asarray((1 - share) * values[right - 1] + share * values[right])
 
 
 def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
@@ -57,11 +63,10 @@ def _running(rate: Reals, t_ns: Ints) -> Reals:
 
 @dataclass(frozen=True)
 class Coarse:
-    """The ego at about 20 Hz: which samples they are, its heading and the way gone since the first of them."""
+    """The ego at about 20 Hz, enough for what is low-passed at 2 Hz: which samples they are, and the way gone since the first."""
 
     rows: Ints
     clock: Clock
-    heading_rad: Reals
     travelled_m: Reals
 
 
@@ -88,19 +93,19 @@ class Ego:
         """One of this ego's series at other times."""
         return resample(t_ns, (self.clock.t_ns, values))
 
-    def slope(self, values: Reals, *, window_s: float) -> Reals:
-        """How fast one of this ego's series changes, per second: the line that fits best over the window around each sample."""
-        return filters.slope(values, self.clock, window_s=window_s)
-
     @cached_property
     def coarse(self) -> Coarse:
-        """The ego at about 20 Hz, its heading from the yaw rate; NotEvaluable without one."""
-        if self.yaw is None:
-            raise NotEvaluable("no yaw rate")
+        """The ego at about 20 Hz."""
         rows = np.arange(0, len(self.speed), max(1, round(COARSE_S * NS / max(self.clock.period_ns, 1))))
         t_ns = self.clock.t_ns[rows]
-        clock = Clock(t_ns, max(self.clock.max_gap_ns, 3 * int(COARSE_S * NS)))
-        return Coarse(rows, clock, _running(self.yaw[rows], t_ns), _running(self.speed[rows], t_ns))
+        return Coarse(rows, Clock(t_ns, max(self.clock.max_gap_ns, 3 * int(COARSE_S * NS))), _running(self.speed[rows], t_ns))
+
+    @cached_property
+    def turned_rad(self) -> Reals:
+        """How far the ego has turned since the first of its coarse samples, from the yaw rate; NotEvaluable without one."""
+        if self.yaw is None:
+            raise NotEvaluable("no yaw rate")
+        return _running(self.yaw[self.coarse.rows], self.coarse.clock.t_ns)
 
     @property
     def end_curvature_1pm(self) -> float:
@@ -119,7 +124,7 @@ def _first_known(signals: pa.Table, t_ns: Ints, *names: str) -> Reals | None:
     for name in names:
         known = series(signals, name)
         if len(known[0]) > 1:
-            return resample(t_ns, known)
+            return known[1] if np.array_equal(known[0], t_ns) else resample(t_ns, known)
     return None
 
 

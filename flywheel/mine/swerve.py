@@ -6,16 +6,16 @@ from flywheel.mine.catalogue import Scenario
 from flywheel.mine.ego_motion import lateral
 from flywheel.mine.hits import Detector, Hit, together
 from flywheel.mine.prepare import Drive
-from flywheel.mine.segments import NS, Clock, Reals, Spans, hysteresis, runs
-from flywheel.mine.signals import Coarse, Ego
+from flywheel.mine.segments import NS, Clock, Ints, Reals, Spans, hysteresis, runs
+from flywheel.mine.signals import Ego
 
 
 def swerve(drive: Drive, entry: Scenario) -> list[Hit]:
     """Steering to one side and back, by lateral acceleration or by heading, that is neither a turn nor a lane change."""
-    ego, coarse = drive.ego, drive.ego.coarse
-    stretches = together(_reversals(ego, entry) + _excursions(ego, coarse, entry), merge_s=entry.merge_s)
+    ego = drive.ego
+    stretches = together(_reversals(ego, entry) + _excursions(ego, entry), merge_s=entry.merge_s)
     long = [hit for hit in stretches if hit.t1_ns - hit.t0_ns >= entry.min_duration_s * NS]
-    return [hit for hit in (_judged(hit, ego, coarse, entry) for hit in long) if hit is not None]
+    return [hit for hit in (_judged(hit, ego, entry) for hit in long) if hit is not None]
 
 
 def _hits(spans: Spans, clock: Clock) -> list[Hit]:
@@ -37,24 +37,24 @@ def _reversals(ego: Ego, entry: Scenario) -> list[Hit]:
     return _hits(hysteresis(enter, np.abs(ay) >= limit * entry.exit_ratio, clock), clock) if enter.any() else []
 
 
-def _excursions(ego: Ego, coarse: Coarse, entry: Scenario) -> list[Hit]:
+def _excursions(ego: Ego, entry: Scenario) -> list[Hit]:
     """Stretches in which the heading is off, to one side, both what it was shortly before and what it is shortly after."""
-    lag_ns, clock, heading = int(entry.settings["return_s"] * NS), coarse.clock, coarse.heading_rad
+    lag_ns, clock, heading = int(entry.settings["return_s"] * NS), ego.coarse.clock, ego.turned_rad
     step = max(1, round(lag_ns / max(clock.period_ns, 1)))
     off = np.zeros(len(heading))
     if len(heading) > 2 * step:
         before, after = heading[step:-step] - heading[: -2 * step], heading[step:-step] - heading[2 * step :]
         whole = clock.t_ns[2 * step :] - clock.t_ns[: -2 * step] <= 2.2 * lag_ns
         off[step:-step] = np.where(whole & (before * after > 0), np.minimum(np.abs(before), np.abs(after)), 0.0)
-    limit, fast = np.radians(entry.settings["excursion_deg"]), ego.speed[coarse.rows] >= entry.settings["least_speed_mps"]
+    limit, fast = np.radians(entry.settings["excursion_deg"]), ego.speed[ego.coarse.rows] >= entry.settings["least_speed_mps"]
     return _hits(hysteresis((off >= limit) & fast, (off >= limit * entry.exit_ratio) & fast, clock), clock)
 
 
-def _judged(hit: Hit, ego: Ego, coarse: Coarse, entry: Scenario) -> Hit | None:
+def _judged(hit: Hit, ego: Ego, entry: Scenario) -> Hit | None:
     """The hit with its distance from the ego's line, or None where it is a turn, a lane change or too little."""
-    rules, margin = entry.settings, int(entry.settings["return_s"] * NS)
+    rules, margin, coarse = entry.settings, int(entry.settings["return_s"] * NS), ego.coarse
     at = slice(*np.searchsorted(coarse.clock.t_ns, [hit.t0_ns - margin, hit.t1_ns + margin]))
-    heading, t_ns, speed = coarse.heading_rad[at], coarse.clock.t_ns[at], ego.speed[coarse.rows[at]]
+    heading, t_ns, speed = ego.turned_rad[at], coarse.clock.t_ns[at], ego.speed[coarse.rows[at]]
     if len(t_ns) < 3:
         return None
     turned = heading[-1] - heading[0]
@@ -65,7 +65,7 @@ def _judged(hit: Hit, ego: Ego, coarse: Coarse, entry: Scenario) -> Hit | None:
     return Hit(hit.t0_ns, hit.t1_ns, int(np.clip(t_ns[furthest], hit.t0_ns, hit.t1_ns)), float(abs(side[furthest])), 1)
 
 
-def _beside(off_rad: Reals, speed: Reals, t_ns: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Reals:
+def _beside(off_rad: Reals, speed: Reals, t_ns: Ints) -> Reals:
     """Metres to the left of a line, from the heading against it."""
     step = np.diff(t_ns) / NS
     sideways = speed * np.sin(off_rad)

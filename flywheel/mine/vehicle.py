@@ -9,6 +9,7 @@ from flywheel.mine.catalogue import Scenario
 from flywheel.mine.hits import Detector, Hit, highest, together
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, graded, lasting, runs
+from flywheel.mine.signals import resample
 
 EARTH_M_PER_DEG = 111_195.0  # of a sphere with the mean radius of 6371.0 km
 SLOWEST_HZ = 5.0
@@ -100,7 +101,8 @@ def gnss_loss(drive: Drive, entry: Scenario) -> list[Hit]:
     if len(t_ns) < 2 or len(lon) != len(lat):
         raise NotEvaluable("no GNSS fixes")
     edges = np.concatenate([[min(drive.t0_ns, t_ns[0])], t_ns, [max(drive.t1_ns, t_ns[-1])]])
-    driven = np.abs(np.diff(drive.ego.at(edges, drive.ego.travelled_m)))
+    coarse = drive.ego.coarse
+    driven = np.abs(np.diff(resample(edges, (coarse.clock.t_ns, coarse.travelled_m))))
     lost_s = np.diff(edges) / NS
     gone = (lost_s >= entry.limit("L1", "gap")) & (driven >= entry.settings["moving_mps"] * lost_s)
     step = np.hypot(np.diff(lon) * np.cos(np.radians(lat[1:])), np.diff(lat)) * EARTH_M_PER_DEG
@@ -123,10 +125,11 @@ def speed_bump_pothole(drive: Drive, entry: Scenario) -> list[Hit]:
     clock = _clock(t_ns)
     if clock.period_ns == 0 or 1.1 * NS / clock.period_ns < entry.settings["least_hz"]:
         raise NotEvaluable(f"vertical acceleration is sampled below {entry.settings['least_hz']:g} Hz")
-    jolt, limit = np.abs(az - np.median(az[:: max(1, len(az) // 100_000)])), entry.limit("L1", "vertical")
+    jolt, limit = np.abs(az - np.median(az[:: max(1, len(az) // 10_000)])), entry.limit("L1", "vertical")
     spans, level = graded([jolt >= limit], jolt >= limit * entry.exit_ratio, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     hits = highest(spans, level, clock, jolt) if len(spans) else []
-    moving = [hit for hit in hits if abs(drive.ego.at(np.array([hit.t0_ns]), drive.ego.speed)[0]) >= entry.settings["moving_mps"]]
+    speed = np.abs(drive.ego.at(np.array([hit.t0_ns for hit in hits], np.int64), drive.ego.speed))
+    moving = [hit for hit, mps in zip(hits, speed, strict=True) if mps >= entry.settings["moving_mps"]]
     return [Hit(h.t0_ns, h.t1_ns, h.t_peak_ns, h.peak, h.level, (_kind(drive, entry, h, clock, jolt),)) for h in moving]
 
 
