@@ -103,8 +103,9 @@ def rss_set(entry: Scenario) -> RssParameters:
     """The parameter set of an RSS entry: its settings under its name."""
     said = entry.settings
     return RssParameters(
-        name=entry.name, response_ego_s=said["response_s"], response_other_s=said["response_s"], accelerate_mps2=said["accelerate_mps2"],
-        brake_min_mps2=said["brake_mps2"], brake_max_mps2=said["brake_mps2"], brake_min_correct_mps2=said["brake_mps2"],
+        name=entry.name, response_ego_s=said["response_s"], response_other_s=said["other_response_s"],
+        accelerate_mps2=said["accelerate_mps2"], brake_min_mps2=said["brake_min_mps2"], brake_max_mps2=said["brake_max_mps2"],
+        brake_min_correct_mps2=said["brake_min_mps2"],
         lateral_accelerate_mps2=said["lateral_accelerate_mps2"], lateral_brake_mps2=said["lateral_brake_mps2"], margin_m=said["margin_m"],
     )  # fmt: skip
 

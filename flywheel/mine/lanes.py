@@ -64,8 +64,11 @@ def read_lanes(lanes: pa.Table) -> Lanes | None:
     if len(lanes) == 0:
         return None
     offset, width = column(lanes, "offset_m"), column(lanes, "width_m")
-    jump = np.diff(offset, prepend=offset[:1])
-    centre = np.cumsum(np.where(np.abs(jump) > JUMP_SHARE * width, -jump, 0.0))
+    step = np.diff(offset, prepend=offset[:1])
+    jumps = np.abs(step) > JUMP_SHARE * width
+    # Across a jump the ego goes on as it does around it.
+    around = np.where(jumps, 0.0, step)
+    centre = np.cumsum(np.where(jumps, (np.roll(around, 1) + np.roll(around, -1)) / 2 - step, 0.0))
     return Lanes(
         clock=Clock(times(lanes), int(LANE_GAP_S * NS)), index=np.asarray(lanes["lane_index"].to_numpy(), np.int64), centre_m=centre,
         ego_m=offset + centre, width_m=width, in_junction=np.asarray(lanes["in_junction"].to_numpy(zero_copy_only=False), bool),

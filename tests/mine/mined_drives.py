@@ -35,6 +35,7 @@ class Build:
     tracks: list[dict[str, Any]] = field(default_factory=list)
     lanes: bool = True
     junction_from_to_m: tuple[float, float] | None = None
+    lane_ends_at_m: float | None = None  # where lane 0 ends, from the start
     sky: dict[str, float] | None = None
     drop: dict[str, tuple[float, float]] = field(default_factory=dict)
     without: tuple[str, ...] = ()
@@ -107,6 +108,7 @@ class Build:
             rows.append({
                 "drive_id": "d", "t_ns": at_ns(now), "lane_id": f"l{index}", "lane_index": index + 5, "offset_m": side - index * LANE_M,
                 "width_m": LANE_M, "curvature_1pm": 0.0, "in_junction": inside, "junction_m": ahead,
+                "lane_ends_m": None if self.lane_ends_at_m is None or index else self.lane_ends_at_m - way - 3.7,
             })  # fmt: skip
         return rows
 
