@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from flywheel.types import CONDITIONS, Condition, Record, Weather
+from flywheel.types import CONDITIONS, Condition, Lighting, Record, Weather
 
 # sun elevation (deg), illuminance (lx), hour of the day (UTC)
 LIGHT = {"day": (38.0, 40_000.0, 11.0), "dusk": (-3.0, 150.0, 19.0), "night": (-20.0, 3.0, 22.0), "low_sun": (8.0, 16_000.0, 17.5)}
@@ -41,6 +41,15 @@ def environment(condition: Condition, *, seed: int) -> Environment:
         visibility_m=round(visibility * vary[2], 1), rain_mmph=round(rain * vary[3], 2), snow_mmph=round(snow * vary[3], 2),
         temperature_c=-1.5 if condition.weather == "snow" else 8.0 if condition.lighting == "night" else 16.0,
     )  # fmt: skip
+
+
+def shown(air: Environment, planned: Condition) -> Condition:
+    """The condition that these values are; a low sun only where one was planned."""
+    falls: Weather = "rain" if air.rain_mmph >= 0.5 else "fog" if air.visibility_m < 1000 else "clear"
+    weather = "snow" if air.snow_mmph >= 0.1 and air.temperature_c <= 2 else falls
+    low = planned.lighting == "low_sun" and air.sun_elevation_deg <= 20 and weather == "clear"
+    day: Lighting = "low_sun" if low else "day"
+    return Condition(lighting="night" if air.sun_elevation_deg < -6 else "dusk" if air.sun_elevation_deg < 0 else day, weather=weather)
 
 
 def condition_of(index: int, *, seed: int) -> Condition:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.fleet.ambient import LIGHT, Environment, environment
+from flywheel.fleet.ambient import LIGHT, Environment, environment, shown
 from flywheel.fleet.motion import RATE_HZ, Motion
 from flywheel.fleet.network import Network, network_of
 from flywheel.fleet.road import Place, Road, road_of
@@ -17,6 +17,7 @@ from flywheel.fleet.script import Slot, plan_of, slot_of
 from flywheel.fleet.simulate import Mover, simulate
 from flywheel.fleet.stage import Plan
 from flywheel.fleet.town import BACK_LIGHT, MAIN_LIGHT, NORTH_LIGHT, SOUTH_LIGHT, parked_cars, world_of
+from flywheel.types import Condition
 
 Array = NDArray[np.float64]
 TRACK_HZ, RANGE_M = 10, 120.0
@@ -65,6 +66,15 @@ class Drive:
         """Time of a 100 Hz sample."""
         return self.t0_ns + sample * (SECOND_NS // RATE_HZ)
 
+    def condition_at(self, t_s: float) -> Condition:
+        """What a camera shows at a time: the script's condition, unless the script changes the environment then."""
+        air = self.environment
+        for lay in self.plan.overlays:
+            if lay.topic == "/environment" and lay.t0_s <= t_s < lay.t1_s:
+                value = lay.values(np.array([t_s]), np.array([getattr(air, lay.column)]))
+                air = air.model_copy(update={lay.column: float(value[0])})
+        return self.plan.condition if air == self.environment else shown(air, self.plan.condition)
+
     def light_at(self, t_s: float) -> LightState:
         """State of the ego's light."""
         return [state for start, state in self.plan.lights if start <= t_s][-1]
@@ -81,9 +91,10 @@ def drive_of(*, seed: int, index: int, attempt: int = 0) -> Drive:
 
 
 def world(drive: Drive) -> World:
-    """The still part of the drive's place, as far as the drive goes."""
+    """The still part of the drive's place, as far as the drive goes; without lights where a stop sign rules the junction."""
     s, _ = drive.road.project(drive.ego.x_m[::RATE_HZ], drive.ego.y_m[::RATE_HZ])
-    return world_of(drive.place, drive.road, drive.network, s0_m=float(s.min()), s1_m=float(s.max()))
+    place = world_of(drive.place, drive.road, drive.network, s0_m=float(s.min()), s1_m=float(s.max()))
+    return place if drive.plan.control == "light" else place.model_copy(update={"signals": ()})
 
 
 def instants(drive: Drive) -> list[Instant]:

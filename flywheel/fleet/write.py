@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flywheel import foxglove
 from flywheel.errors import require
 from flywheel.fleet import sensors
-from flywheel.fleet.drive import Drive, world
+from flywheel.fleet.drive import TRACK_HZ, Drive, world
 from flywheel.fleet.drive import instants as instants_of
 from flywheel.fleet.scene import Camera, Instant
 from flywheel.foxglove import encoded, proto, stamp
@@ -99,7 +99,7 @@ def _frames(drive: Drive, scenes: list[Instant], camera: Camera) -> Iterator[Mes
 
     still = world(drive)
     for k, scene in enumerate(scenes):
-        drawn = render(still, scene, drive.plan.condition, camera=camera, seed=drive.slot.index * 1000 + k)
+        drawn = render(still, scene, drive.condition_at(k / TRACK_HZ), camera=camera, seed=drive.slot.index * 1000 + k)
         yield _image("/camera/front", scene.t_ns, np.ascontiguousarray(drawn.rgb[..., ::-1]), ending="jpeg")
         if k % LABEL_EVERY == 0:
             depth = np.nan_to_num(drawn.depth_m * 100.0, nan=65535.0, posinf=65535.0)
