@@ -9,11 +9,13 @@ from flywheel.errors import BadData, NotEvaluable
 from flywheel.mine import query as q
 from flywheel.mine.answer import LEVELS, Answer, Asking, Fact, HitsOf
 from flywheel.mine.boxes import EGO
-from flywheel.mine.catalogue import Scenario, Threshold
+from flywheel.mine.catalogue import Scenario, Threshold, scenario
 from flywheel.mine.hits import Hit
 from flywheel.mine.intervals import Intervals, long, merged, overlapping
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Mask
+
+QUANTITIES = ("duration", "actors")
 
 
 def ask(drive: Drive, node: q.Node, *, hits_of: HitsOf) -> tuple[Answer, list[str]]:
@@ -22,13 +24,24 @@ def ask(drive: Drive, node: q.Node, *, hits_of: HitsOf) -> tuple[Answer, list[st
     return asking.answer(node, asking.whole), asking.reasons
 
 
+def checked(entry: Scenario, *, of: tuple[str, ...] = ()) -> q.Node:
+    """The entry's query, checked with the queries of all scenarios it is made of; BadData for what is wrong, or goes in a circle."""
+    if entry.name in of:
+        raise BadData(f"scenario {entry.name!r} asks for itself: {' -> '.join((*of, entry.name))}")
+    node = q.parse(entry.where, f"scenario {entry.name!r}: where")
+    for part in q.leaves(node):
+        if isinstance(part, q.Mined) and scenario(part.scenario).where is not None:
+            checked(scenario(part.scenario), of=(*of, entry.name))
+    for limit in (limit for found in entry.levels.values() for limit in found if limit.quantity not in QUANTITIES):
+        raise BadData(f"scenario {entry.name!r}: threshold {limit.quantity}: a query is graded by {' and '.join(QUANTITIES)}")
+    return node
+
+
 def _asked(drive: Drive, entry: Scenario, hits_of: HitsOf) -> Answer:
     """The answer to an entry's query, worked out once; NotEvaluable where a missing part leaves anything open."""
     key = f"query {entry.digest}"
     if key not in drive.memo:
-        if entry.where is None:
-            raise BadData(f"scenario {entry.name!r} has no query")
-        drive.memo[key] = ask(drive, q.parse(entry.where, f"scenario {entry.name!r}: where"), hits_of=hits_of)
+        drive.memo[key] = ask(drive, checked(entry), hits_of=hits_of)
     found, reasons = drive.memo[key]
     if reasons and len(found.open):
         raise NotEvaluable(", ".join(reasons))
@@ -66,8 +79,6 @@ def _graded(hit: Hit, entry: Scenario) -> Hit | None:
 
 
 def _reaches(hit: Hit, limit: Threshold) -> bool:
-    if limit.quantity not in ("duration", "actors"):
-        raise BadData(f"threshold {limit.quantity}: an entry with a query can be graded by duration (s) and actors")
     value = hit.peak if limit.quantity == "duration" else len(hit.actors)
     return {"<=": value <= limit.value, ">=": value >= limit.value, "<": value < limit.value, ">": value > limit.value}[limit.sign]
 
