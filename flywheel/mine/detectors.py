@@ -18,7 +18,7 @@ from flywheel.mine import (
     vehicle,
 )
 from flywheel.mine.catalogue import Scenario, user_modules
-from flywheel.mine.composite import composite, decided
+from flywheel.mine.composite import checked, composite, decided
 from flywheel.mine.hits import Detector, Hit
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import Mask
@@ -37,6 +37,7 @@ def detectors() -> dict[str, Detector]:
 def detector_of(entry: Scenario) -> Detector:
     """The detector of a catalogue entry: its query's, if it has one; BadData if there is none of that name."""
     if entry.where is not None:
+        checked(entry)
         return lambda drive, asked: composite(drive, asked, hits_of=hits_of)
     known = detectors()
     if entry.detected_by not in known:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from flywheel.errors import FlywheelError, NotEvaluable
 from flywheel.mine import conditions
 from flywheel.mine.catalogue import Scenario, catalogue
-from flywheel.mine.detectors import hits_of
+from flywheel.mine.detectors import detector_of, hits_of
 from flywheel.mine.exposure import Exposures
 from flywheel.mine.hits import Hit
 from flywheel.mine.odd import Strata
@@ -61,10 +61,12 @@ class Mined:
 def mine_batch(store: Store, batch_id: str, *, workers: int | None = 1) -> MineReport:
     """Mines every drive of an ingested batch that is not mined under the current catalogue yet; a bad drive is reported.
 
-    With `workers` (None: one a core) processes the result is the same, byte for byte.
+    With `workers` (None: one a core) processes the result is the same, byte for byte. BadData for a catalogue that makes no sense.
     """
     from tqdm import tqdm
 
+    for entry in catalogue():
+        detector_of(entry)
     drives = read_table(store, "DRIVES", batch_id=batch_id).to_pylist()
     left = {row["drive_id"]: row for row in drives if not is_mined(store, batch_id, row["drive_id"])}
     count = sensible(workers, drives=len(left))
