@@ -11,6 +11,7 @@ from flywheel.mine.segments import NS, Ints, Mask, Reals, lasting, runs
 from flywheel.mine.signals import column
 from flywheel.mine.tracks import Courses, apart
 
+SLACK_NS = NS // 10
 SPOTS = ((0.0, 0.0), (0.45, 0.45), (0.45, -0.45), (-0.45, 0.45), (-0.45, -0.45))
 
 
@@ -59,13 +60,16 @@ def _hidden(objects: Objects, courses: Courses, near: Mask, entry: Scenario) -> 
 
 
 def _was_hidden(drive: Drive, courses: Courses, at: int, entry: Scenario) -> bool:
-    """Whether the track that begins at a sorted row was behind a box in every frame of the time before, had it moved as it does now."""
+    """Whether the track that begins at a sorted row was behind a box for long enough before its tracker could begin it.
+
+    Its place then follows from its velocity and the ego's motion now.
+    """
     objects, row = drive.objects, int(courses.rows[at])
-    frame = int(objects.frame[row])
-    t_ns = objects.clock.t_ns
-    wanted_ns = int(entry.settings["hidden_s"] * NS)
-    frames = np.arange(np.searchsorted(t_ns, t_ns[frame] - wanted_ns), frame)
-    if len(frames) == 0 or t_ns[frame] - t_ns[frames[0]] < wanted_ns - NS // 50:
+    frame, t_ns = int(objects.frame[row]), objects.clock.t_ns
+    late_ns, hidden_ns = (int(entry.settings[name] * NS) for name in ("tracker_s", "hidden_s"))
+    first, last = np.searchsorted(t_ns, [t_ns[frame] - late_ns - hidden_ns, t_ns[frame] - late_ns + 1])
+    frames = np.arange(first, last)
+    if len(frames) == 0 or t_ns[frames[0]] - t_ns[frame] > SLACK_NS - late_ns - hidden_ns:
         return False
     ago_s = (t_ns[frame] - t_ns[frames]) / NS
     x, y, vx, vy = (float(column(objects.rows, name)[row]) for name in ("x_m", "y_m", "vx_mps", "vy_mps"))
