@@ -110,30 +110,39 @@ def rss_set(entry: Scenario) -> RssParameters:
     )  # fmt: skip
 
 
-def _least_across(drive: Drive, courses: Courses, across_mps: Reals, rules: RssParameters) -> Reals:
-    """The least gap across to each of some rows; the ego keeps its course and has no response time across."""
+def _beside(drive: Drive, rows: Ints, towards_mps: Reals, rules: RssParameters) -> Mask:
+    """Which rows are nearer across than they may be, their speeds towards the ego given; the ego keeps its course: no response time."""
     objects, lanes = drive.objects, drive.lanes
-    own = lanes.at(objects.clock.t_ns, lanes.lateral_mps)[objects.frame[courses.rows]]
-    on_left = rss_lateral(across_mps, own, rules, left_response_s=rules.response_other_s, right_response_s=0.0)
-    on_right = rss_lateral(own, across_mps, rules, left_response_s=0.0, right_response_s=rules.response_other_s)
-    return np.where(objects.side_m[courses.rows] > 0, on_left, on_right)
+    side = np.sign(objects.side_m[rows])
+    own = side * lanes.at(objects.clock.t_ns, lanes.lateral_mps)[objects.frame[rows]]
+    least = rss_lateral(-towards_mps, own, rules, left_response_s=rules.response_other_s, right_response_s=0.0)
+    return np.asarray(np.abs(objects.side_m[rows]) - objects.half_m[rows] - WIDTH_M / 2 < least)
+
+
+def _in_question(drive: Drive, rules: RssParameters, entry: Scenario) -> Courses:
+    """The courses of those who go the ego's way, ahead or alongside, and by their raw speeds come anywhere near a violation."""
+    objects = drive.objects
+    same_way = objects.is_a(*RIDERS) & objects.aligned & (objects.front_m > -FRONT_M)
+    least = rss_longitudinal(objects.speed, 0.0, rules)[objects.frame]
+    rows = np.flatnonzero(same_way & (objects.gap_m * entry.exit_ratio < least * max(entry.limits("share"))))
+    rows = rows[_beside(drive, rows, np.abs(objects.across_mps[rows]) + entry.settings["slack_mps"], rules)]
+    return Courses(objects, same_way & np.isin(objects.track, objects.track[rows]))
 
 
 def rss_violation(drive: Drive, entry: Scenario) -> list[Hit]:
     """For each road user ahead or alongside that goes the ego's way: stretches in which both RSS distances are violated."""
     objects, rules = drive.objects, rss_set(entry)
-    courses = Courses(objects, objects.is_a(*RIDERS) & objects.aligned & (objects.front_m > -FRONT_M))
+    courses = _in_question(drive, rules, entry)
     rows, clock = courses.rows, courses.clock
     if len(rows) == 0:
         return []
     along, across = (
         low_pass(part[rows], clock, cutoff_hz=entry.settings["low_pass_hz"]) for part in (objects.along_mps, objects.across_mps)
     )
-    beside = np.abs(objects.side_m[rows]) - objects.half_m[rows] - WIDTH_M / 2 < _least_across(drive, courses, across, rules)
+    beside = _beside(drive, rows, -np.sign(objects.side_m[rows]) * across, rules)
     share = objects.gap_m[rows] / np.maximum(rss_longitudinal(objects.speed[objects.frame[rows]], along, rules), 1e-3)
     limits = entry.limits("share")
-    hold = beside & (share < limits[0] / entry.exit_ratio)
-    levels = [beside & (share < limit) for limit in limits]
+    levels, hold = [beside & (share < limit) for limit in limits], beside & (share < limits[0] / entry.exit_ratio)
     return courses.graded(entry, levels=levels, hold=hold, worst=np.where(beside, share, np.inf))
 
 
