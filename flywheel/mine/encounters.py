@@ -12,7 +12,7 @@ from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.mine.measures import Boxes, distance, drac, mdrac, mttc, thw, ttc, ttc_boxes
 from flywheel.mine.objects import Objects
 from flywheel.mine.passes import Moves, crossing_pets
-from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, Spans, merge, runs
+from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, Spans, lasting, merge, runs
 from flywheel.mine.signals import Ego, column, low_pass
 from flywheel.mine.tracks import Courses
 from flywheel.tables import SCHEMAS, conform
@@ -20,6 +20,7 @@ from flywheel.tables import SCHEMAS, conform
 REACH_M, REACH_S = 50.0, 4.0
 LOST_S = 1.0
 LIMIT_S = 3.0
+STEADY_S = 0.2
 CUTOFF_HZ = 2.0
 ONCOMING_RAD = np.radians(135.0)
 MOVING_MPS = 0.3
@@ -80,7 +81,7 @@ def _worst(courses: Courses, spans: Spans, name: str, time: str, values: Reals, 
 def _on_path(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Columns:
     """Bumper to bumper with who is ahead on the path, and with who follows."""
     rows, steps = courses.rows, _steps_s(courses.clock)
-    ahead, behind = objects.in_path[rows], (objects.follows & (objects.along_mps > MOVING_MPS))[rows]
+    ahead, behind = _sides(objects, courses)
     gap = np.where(ahead, objects.gap_m[rows], np.where(behind, objects.behind_m[rows], np.nan))
     own, other = objects.speed[objects.frame[rows]], objects.along_mps[rows]
     sign = np.where(ahead, 1.0, -1.0)
@@ -94,6 +95,21 @@ def _on_path(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Colu
         wanted = np.where(closing > 0, values, np.nan)
         found |= _worst(courses, spans, f"{name}_mps2", f"t_{name}_ns", wanted, largest=True)
     return found
+
+
+def _sides(objects: Objects, courses: Courses) -> tuple[Mask, Mask]:
+    """Who is ahead on the ego's path and who follows on it, for 0.2 s at least: what only flickers there is a doubtful box beside it."""
+    moving = objects.follows & (objects.along_mps > MOVING_MPS) & np.isfinite(objects.behind_m)
+    ahead, behind = (_steady(side[courses.rows], courses.clock) for side in (objects.in_path, moving))
+    return ahead, behind
+
+
+def _steady(mask: Mask, clock: Clock) -> Mask:
+    spans = lasting(runs(mask, clock), clock, min_s=STEADY_S)
+    edges = np.zeros(len(mask) + 1, np.int64)
+    edges[spans.first] += 1
+    edges[spans.last + 1] -= 1
+    return np.cumsum(edges[:-1]) > 0
 
 
 def _own_rise(objects: Objects, ego: Ego) -> Reals:
@@ -139,7 +155,6 @@ def _crossed(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Colu
 
 def _relation(objects: Objects, courses: Courses, spans: Spans, crossing: Any) -> Any:
     """What the other was to the ego for most of the stretch."""
-    rows = courses.rows
     kinds = (
         objects.in_path[rows],
         (objects.follows & (objects.along_mps > MOVING_MPS))[rows],
