@@ -109,7 +109,7 @@ def _steady(mask: Mask, clock: Clock) -> Mask:
     edges = np.zeros(len(mask) + 1, np.int64)
     edges[spans.first] += 1
     edges[spans.last + 1] -= 1
-    return np.cumsum(edges[:-1]) > 0
+    return np.asarray(np.cumsum(edges[:-1]) > 0)
 
 
 def _own_rise(objects: Objects, ego: Ego) -> Reals:
@@ -155,11 +155,7 @@ def _crossed(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Colu
 
 def _relation(objects: Objects, courses: Courses, spans: Spans, crossing: Any) -> Any:
     """What the other was to the ego for most of the stretch."""
-    kinds = (
-        objects.in_path[rows],
-        (objects.follows & (objects.along_mps > MOVING_MPS))[rows],
-        np.abs(objects.turned_rad[rows]) > ONCOMING_RAD,
-    )
+    kinds = (*_sides(objects, courses), np.abs(objects.turned_rad[courses.rows]) > ONCOMING_RAD)
     ahead, behind, oncoming = (np.add.reduceat(kind.astype(np.int64), spans.first) for kind in kinds)
     most = 2 * oncoming > spans.last + 1 - spans.first
     onto = ahead + behind > 0
