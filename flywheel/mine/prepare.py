@@ -1,6 +1,6 @@
 """Everything detectors share, worked out once a drive: cleaned signals, lanes, objects on the path, lead vehicle, conditions."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -119,8 +119,8 @@ class Drive:
     @cached_property
     def streams(self) -> dict[str, Ints]:
         """Sample times of every stream the drive has: ego state, IMU, GNSS and each camera."""
-        signals, frames = self.tables.signals, self.tables.frames
-        found = {name: series(signals, key)[0] for name, key in (("ego", "speed_mps"), ("imu", "imu_ax_mps2"), ("gnss", "lat_deg"))}
+        frames = self.tables.frames
+        found = {name: self.series(key)[0] for name, key in (("ego", "speed_mps"), ("imu", "imu_ax_mps2"), ("gnss", "lat_deg"))}
         rgb = frames.filter(pa.compute.equal(frames["kind"], "rgb"))
         cameras = pa.compute.unique(rgb["camera"]).to_pylist()
         found |= {f"camera_{name}": times(rgb.filter(pa.compute.equal(rgb["camera"], name))) for name in sorted(cameras)}
@@ -129,21 +129,21 @@ class Drive:
     def missing(self, signal: Signal) -> str | None:
         """Why a kind of signal cannot be used in this drive, or None if it can."""
         ego = self._ego
-        lacks: dict[Signal, bool] = {
-            "ego speed": ego is None,
-            "acceleration": ego is None or ego.ax is None,
-            "path": ego is None or ego.yaw is None,
-            "tracks": len(self.tables.tracks) == 0,
-            "lanes": self._lanes is None,
-            "lights": len(self.tables.lights) == 0,
-            "environment": not self.sky.known,
-            "streams": not self.streams,
-            "imu": not self.says("imu_az_mps2", "imu_ax_mps2"),
-            "gnss": not self.says("lat_deg"),
-            "vehicle": not self.says("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"),
-            "frames": len(self.tables.frames) == 0,
+        lacks: dict[Signal, Callable[[], bool]] = {
+            "ego speed": lambda: ego is None,
+            "acceleration": lambda: ego is None or ego.ax is None,
+            "path": lambda: ego is None or ego.yaw is None,
+            "tracks": lambda: len(self.tables.tracks) == 0,
+            "lanes": lambda: self._lanes is None,
+            "lights": lambda: len(self.tables.lights) == 0,
+            "environment": lambda: not self.sky.known,
+            "streams": lambda: not self.streams,
+            "imu": lambda: not self.says("imu_az_mps2", "imu_ax_mps2"),
+            "gnss": lambda: not self.says("lat_deg"),
+            "vehicle": lambda: not self.says("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc"),
+            "frames": lambda: len(self.tables.frames) == 0,
         }
-        return f"no {signal}" if lacks[signal] else None
+        return f"no {signal}" if lacks[signal]() else None
 
     def says(self, *columns: str) -> bool:
         """Whether the drive has samples of any of these signals."""

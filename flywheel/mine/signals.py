@@ -30,12 +30,13 @@ def times(table: pa.Table) -> Ints:
 
 
 def series(table: pa.Table, name: str) -> tuple[Ints, Reals]:
-    """Times and values of a column's own samples, nulls left out."""
-    if table[name].null_count == len(table):
-        return np.zeros(0, np.int64), np.zeros(0)
-    values = column(table, name)
+    """Times and values of a column's own samples, nulls and what is not finite left out."""
+    chosen, at = table[name], times(table)
+    if chosen.null_count:
+        at = at[chosen.is_valid().to_numpy()]
+    values = np.asarray(chosen.drop_null().to_numpy(), np.float64)
     known = np.isfinite(values)
-    return (times(table), values) if known.all() else (times(table)[known], values[known])
+    return (at, values) if known.all() else (at[known], values[known])
 
 
 def resample(t_ns: Ints, known: tuple[Ints, Reals]) -> Reals:
@@ -240,10 +241,16 @@ def _held(values: Reals) -> Reals:
 
 def read_sky(signals: pa.Table) -> Sky:
     """The environment columns of a SIGNALS table, nulls filled forward; a temperature alone says nothing about the sky."""
-    raw = {name: column(signals, name) for name in Sky.NAMES}
-    rows = np.flatnonzero(np.any([np.isfinite(values) for values in raw.values()], axis=0))
-    raw["temperature_c"] = column(signals, "temperature_c")
-    return Sky(times(signals)[rows], {name: _held(values[rows]) for name, values in raw.items()}, sky_bounds())
+    said = [name for name in Sky.NAMES if signals[name].null_count < len(signals)]
+    raw = {name: column(signals, name) for name in (*said, "temperature_c")} if said else {}
+    known = [np.isfinite(raw[name]) for name in said]
+    rows = np.flatnonzero(np.any(known, axis=0)) if known else np.zeros(0, np.int64)
+    unsaid = np.full(len(rows), np.nan)
+    return Sky(
+        times(signals)[rows],
+        {name: _held(raw[name][rows]) if name in raw else unsaid for name in (*Sky.NAMES, "temperature_c")},
+        sky_bounds(),
+    )
 
 
 def condition_codes(sky: Sky, t_ns: Ints, heading_rad: Reals | None) -> Ints:
