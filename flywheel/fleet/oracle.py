@@ -207,9 +207,14 @@ def graded(holds: list[Flags], span: tuple[int, int], *, least_s: float) -> Leve
     return held[-1] if held else None
 
 
+def half_width(other: Other) -> Array:
+    """Half of what a box covers across the road as it is turned."""
+    return np.asarray((np.abs(np.cos(other.turned_rad)) * other.width_m + np.abs(np.sin(other.turned_rad)) * other.length_m) / 2)
+
+
 def overlaps(view: View, other: Other) -> Flags:
     """Does the other's box lie in the ego's path, ahead and in the same direction?"""
-    sideways = np.abs(other.d_m - view.d_m) < (other.width_m + WIDTH_M) / 2
+    sideways = np.abs(other.d_m - view.d_m) < half_width(other) + WIDTH_M / 2
     return np.asarray(sideways & other.aligned & (other.gap_m > 0))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
-from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, intervals, nearest
+from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, half_width, intervals, nearest
 
 RIDERS = ("car", "truck", "bus", "cyclist")
 
@@ -80,7 +80,7 @@ def tailgater(view: View, limits: Limits) -> Iterator[Truth]:
     who = np.full(len(view.s_m), -1)
     for k, other in enumerate(others):
         back = _rear_gap(view, other)
-        over = (np.abs(other.d_m - view.d_m) < (other.width_m + WIDTH_M) / 2) & other.aligned & (back > 0) & (back < gap)
+        over = (np.abs(other.d_m - view.d_m) < half_width(other) + WIDTH_M / 2) & other.aligned & (back > 0) & (back < gap)
         gap, who = np.where(over, back, gap), np.where(over, k, who)
     speed = _of(who, [other.along_mps for other in others], 0.0)
     headway, fast = _headway(gap, speed), speed >= 8.0 * limits.strict
@@ -169,7 +169,7 @@ def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
     course = on_course(view)
     for other in riders(view):
         side = np.sign(other.d_m - view.d_m)
-        clear = np.abs(other.d_m - view.d_m) - (other.width_m + WIDTH_M) / 2
+        clear = np.abs(other.d_m - view.d_m) - half_width(other) - WIDTH_M / 2
         beside = clear < _rss_across(-side * other.across_mps, side * view.v_lat_mps) / limits.strict
         same = course & other.aligned & ((other.s_m - view.s_m) > 0) & beside
         share = np.maximum(other.gap_m, 0.0) / _rss_along(view.speed_mps, other.along_mps)

@@ -149,7 +149,10 @@ class _Frames:
 
 
 def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals]:
-    """Placed rows (distance ahead of the ego's origin), the path's turn in the ego frame, places across the road."""
+    """Placed rows (distance ahead of the ego's origin), the lane's turn there in the ego frame, places across the road.
+
+    Where the ego changes lanes its path is turned against the lane; the lane it is that others go along.
+    """
     ego, lanes = frames.ego, frames.lanes
     if line is None or ego.pose is None or lanes is None:
         yaw = frames.spread(ego.yaw) if ego.yaw is not None else np.zeros(len(x))
@@ -158,8 +161,10 @@ def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Place
     ex, ey, heading = (frames.spread(part) for part in ego.pose)
     travelled, c, s = frames.spread(ego.travelled_m), np.cos(heading), np.sin(heading)
     foot = place(line, ex + x * c - y * s, ey + x * s + y * c, guess_m=travelled + x)
-    across = foot.left_m + np.interp(foot.s_m, ego.at(lanes.clock.t_ns, ego.travelled_m), lanes.ego_m)
-    return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - heading, across
+    way_m, speed = ego.at(lanes.clock.t_ns, ego.travelled_m), ego.at(lanes.clock.t_ns, ego.speed)
+    across = foot.left_m + np.interp(foot.s_m, way_m, lanes.ego_m)
+    leaning = np.interp(foot.s_m, way_m, np.arctan(lanes.lateral_mps / np.maximum(speed, CURVE_SPEED_MPS)))
+    return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - leaning - heading, across
 
 
 def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line | None) -> Objects:

@@ -92,7 +92,7 @@ def test_a_parked_car_in_the_corridor_stands_there_too() -> None:
 
 @pytest.mark.parametrize(("share", "gap_m", "level"), [(0.45, 26.0, "L2"), (0.45, 32.0, "L1"), (0.55, 26.0, None)])
 def test_cut_out_reveal(share: float, gap_m: float, level: str | None) -> None:
-    """The lead, 16 m ahead, is out of the path 1.1 s after 8 s; the slow one is that gap away then."""
+    """The lead, 16 m ahead, is out of the path 1.25 s after 8 s; the slow one is that gap away then."""
     start = S0 + FRONT_M + 16.0 + HALF + 8.0 * V
     lead = ahead(steady(V), 16.0, name="lead", shifts=[(start, start + 2.1 * V, PLACE.lane_m)])
     slow = ahead(steady(share * V), gap_m + 9.1 * (1 - share) * V, name="slow")
@@ -100,7 +100,7 @@ def test_cut_out_reveal(share: float, gap_m: float, level: str | None) -> None:
     found = truths("cut_out_reveal", ego, lead, slow)
     assert [(e.level, e.actors) for e in found] == ([(level, ("lead", "slow"))] if level else [])
     if found:
-        assert 830 < found[0].start < 880 and found[0].end == pytest.approx(910, abs=12)
+        assert 830 < found[0].start < 880 and found[0].end == pytest.approx(925, abs=15)
 
 
 def test_a_lead_that_comes_back_reveals_nothing() -> None:
