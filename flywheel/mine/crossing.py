@@ -19,7 +19,7 @@ from flywheel.mine.tracks import Courses, crosses_corridor, pedestrian_crossing
 
 EGO_M = FRONT_M - REAR_M
 CENTRE_M = (FRONT_M + REAR_M) / 2
-APPROACH_M = 6.0
+APPROACH_M, PASSING_M = 6.0, 20.0  # whoever is further away is neither in the ego's path soon nor alongside
 SMOOTH = 3
 
 
@@ -115,7 +115,7 @@ def close_by(courses: Courses, objects: Objects, entry: Scenario, *, where: Mask
 def cyclist_close_pass(drive: Drive, entry: Scenario) -> list[Hit]:
     """Cyclists whom the ego overtakes with too little room."""
     objects, rules = drive.objects, entry.settings
-    courses = Courses(objects, objects.is_a("cyclist") & objects.aligned)
+    courses = Courses(objects, objects.is_a("cyclist") & objects.aligned & (np.abs(objects.front_m) <= PASSING_M))
     rows = courses.rows
     ahead, reach = objects.front_m[rows], objects.reach_m[rows] + rules["margin_m"]
     overtaking = objects.speed[objects.frame[rows]] - objects.along_mps[rows] >= rules["overtaking_mps"]
@@ -155,15 +155,16 @@ def _off_m(drive: Drive, hit: Hit, starts_m: Reals, rules: dict[str, float]) -> 
 def dense_crowd(drive: Drive, entry: Scenario) -> list[Hit]:
     """Stretches with many pedestrians around the ego; the actors are those around at the peak."""
     objects = drive.objects
-    near = np.hypot(column(objects.rows, "x_m") - CENTRE_M, column(objects.rows, "y_m")) <= entry.settings["radius_m"]
-    near &= objects.is_a("pedestrian")
+    walkers = np.flatnonzero(objects.is_a("pedestrian"))
+    x, y = (column(objects.rows, name)[walkers] for name in ("x_m", "y_m"))
+    near = walkers[np.hypot(x - CENTRE_M, y) <= entry.settings["radius_m"]]
     people = np.bincount(objects.frame[near], minlength=len(objects.clock.t_ns)).astype(np.float64)
     limits = entry.limits("people")
     hold = people >= limits[0] * entry.exit_ratio
     spans, level = graded([people >= n for n in limits], hold, objects.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     found = []
     for hit in lowest(spans, level, objects.clock, -people):
-        there = near & (objects.clock.t_ns[objects.frame] == hit.t_peak_ns)
+        there = near[objects.clock.t_ns[objects.frame[near]] == hit.t_peak_ns]
         found.append(replace(hit, peak=-hit.peak, actors=tuple(sorted(objects.names[k] for k in objects.track[there]))))
     return found
 

@@ -21,6 +21,8 @@ def vru_occlusion_reveal(drive: Drive, entry: Scenario) -> list[Hit]:
     courses = Courses(objects, objects.is_a("pedestrian", "cyclist"))
     conflict = _conflict_s(objects, courses.rows, entry)
     near = conflict <= entry.limits("conflict")[0]
+    if not near.any():
+        return []
     hidden = _hidden(objects, courses, near, entry)
     spans = lasting(runs(hidden, courses.clock), courses.clock, min_s=entry.settings["hidden_s"])
     reveals = spans.last[spans.last + 1 < len(hidden)] + 1

@@ -30,15 +30,14 @@ def must_tell(drive: Drive, word: str) -> None:
 def parked_car_door(drive: Drive, entry: Scenario) -> list[Hit]:
     """Open doors close to the ego's side while it passes; the actor is the parked vehicle, or the door if that is an object."""
     objects, rules = drive.objects, entry.settings
-    courses = Courses(objects, objects.is_a(*VEHICLES) | objects.is_kind(DOOR))
-    rows = courses.rows
-    width = objects.width_m[rows]
     narrowest = np.full(len(objects.names), np.inf)
-    np.minimum.at(narrowest, courses.track, width)
-    parked = np.hypot(objects.along_mps[rows], objects.across_mps[rows]) < rules["parked_mps"]
-    open_ = objects.is_kind(DOOR)[rows] | (parked & (width - narrowest[courses.track] >= rules["widening_m"]))
-    ahead, reach = objects.front_m[rows], objects.reach_m[rows]
-    beside = open_ & (ahead - reach <= rules["ahead_s"] * objects.speed[objects.frame[rows]]) & (ahead >= -EGO_M - reach)
+    np.minimum.at(narrowest, objects.track, objects.width_m)
+    parked = objects.is_a(*VEHICLES) & (np.hypot(objects.along_mps, objects.across_mps) < rules["parked_mps"])
+    widened = parked & (objects.width_m - narrowest[objects.track] >= rules["widening_m"])
+    courses = Courses(objects, objects.is_kind(DOOR) | widened)
+    ahead, reach = objects.front_m[courses.rows], objects.reach_m[courses.rows]
+    soon = ahead - reach <= rules["ahead_s"] * objects.speed[objects.frame[courses.rows]]
+    beside = soon & (ahead >= -EGO_M - reach)
     return close_by(courses, objects, entry, where=beside, least_mps=rules["ego_speed_mps"])
 
 
@@ -77,7 +76,10 @@ def _reaction(drive: Drive, entry: Scenario, courses: Courses, span: tuple[int, 
     braking = -float(ego.ax[at])
     level = sum(braking >= limit for limit in entry.limits("reaction"))
     last = courses.rows[span[1]]
-    over = objects.front_m[last] <= REACHED_S * objects.speed[objects.frame[last]] and abs(objects.side_m[last]) < WIDTH_M / 2 + objects.half_m[last]
+    over = (
+        objects.front_m[last] <= REACHED_S * objects.speed[objects.frame[last]]
+        and abs(objects.side_m[last]) < WIDTH_M / 2 + objects.half_m[last]
+    )
     aside = _aside_m(drive, t0_ns, end_ns) >= rules["aside_m"]
     if not level and not over and not aside:
         return None
