@@ -6,7 +6,7 @@ Prompts steer it. Nothing is fetched for a folder, nor when HF_HUB_OFFLINE is se
 import inspect
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData, BadTransport, require
 from flywheel.generate.protocol import GenerateInput, GeneratorInfo, Output, Parameter, Refused
+from generators.resident import ResidentImg2Img, covers
 from generators.weights_hash import weights_sha256
 
 NAME = "diffusers"
+BATCH, BATCH_RESIDENT = 4, 64
 BLOCKED = Refused(reason="the pipeline's safety checker blocked the output")
 
 
@@ -29,38 +31,62 @@ class DiffusersGenerator:
     `pipeline` is a folder or a hub id. `settings` are further arguments of the pipeline's call (for example
     image_guidance_scale); whatever its call does not accept is left out and not recorded. `long_side_px` enlarges or
     shrinks frames before drawing (0: as they are); sides are rounded to multiples of `multiple_px` and undone afterwards.
+    `width_px` has parents made at most that wide before anything else, gates and stored image included (0: as they are).
+    `resident` draws with `generators.resident` in full batches (default: on a GPU, where that covers the pipeline); `compiled`
+    compiles it first (default: on a GPU). `batch` is how many frames are drawn at once (default: 64 resident, else 4).
     """
 
     def __init__(
         self, pipeline: str | Path, *, strength: float = 0.55, guidance_scale: float = 7.5, num_inference_steps: int = 30,
         device: str | None = None, dtype: str | None = None, variant: str | None = None, revision: str | None = None,
-        licence: str | None = None, offline: bool = False, long_side_px: int = 0, multiple_px: int = 8, batch: int = 4,
-        **settings: Parameter,
+        licence: str | None = None, offline: bool = False, long_side_px: int = 0, multiple_px: int = 8, width_px: int = 0,
+        batch: int | None = None, resident: bool | None = None, compiled: bool | None = None, **settings: Parameter,
     ) -> None:  # fmt: skip
         folder = resolve(str(pipeline), variant=variant, revision=revision, offline=offline)
         self._pipeline = load_pipeline(folder, device=device, dtype=dtype, variant=variant)
         wanted = {"strength": strength, "guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps, **settings}
         self._accepts = accepted(self._pipeline)
         self._settings: dict[str, Parameter] = {name: value for name, value in wanted.items() if name in self._accepts}
-        self._long_side_px, self._multiple_px, self._batch = long_side_px, multiple_px, batch
+        self._long_side_px, self._multiple_px = long_side_px, multiple_px
+        on_gpu = self._pipeline.device.type == "cuda"
+        self._engine = (
+            self._resident(batch or BATCH_RESIDENT, on_gpu if compiled is None else compiled)
+            if (covers(self._pipeline, list(self._settings)) and (on_gpu if resident is None else resident))
+            else None
+        )
+        self.batch = self._engine.batch if self._engine else batch or BATCH
         drawn_with: dict[str, Parameter] = {
             "pipeline": type(self._pipeline).__name__, "dtype": str(self._pipeline.dtype).removeprefix("torch."),
             "long_side_px": long_side_px, "multiple_px": multiple_px, **self._settings,
+            **({"width_px": width_px} if width_px else {}), **({"engine": "resident"} if self._engine else {}),
         }  # fmt: skip
         self.info = GeneratorInfo(
             name=f"{NAME}:{folder.name if Path(pipeline).is_dir() else pipeline}", model_revision=folder.name,
             weights_sha256=weights_sha256(folder), licence=licence or licence_of(folder), parameters=drawn_with,
         )  # fmt: skip
 
+    def _resident(self, batch: int, compiled: bool) -> ResidentImg2Img:
+        taken: dict[str, Any] = dict(self._settings)
+        return ResidentImg2Img(self._pipeline, **taken, batch=batch, compiled=compiled)
+
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One output an item at its own size, or Refused where a safety checker blocked it; one by one on a CPU."""
-        size = 1 if self._pipeline.device.type == "cpu" else self._batch
-        found: list[Output] = []
-        for _, group in groupby(batch, key=lambda item: item.rgb.shape):
-            items = list(group)
-            for start in range(0, len(items), size):
-                found += self._draw(items[start : start + size])
-        return found
+        if self._engine:
+            return self.begin(batch)()
+        size = 1 if self._pipeline.device.type == "cpu" else self.batch
+        return [output for items in alike(batch, size) for output in self._draw(items)]
+
+    def begin(self, batch: list[GenerateInput]) -> Callable[[], list[Output]]:
+        """Starts to draw and gives back how to get what `generate` gives; without a resident engine it has drawn by then."""
+        if self._engine is None:
+            drawn = self.generate(batch)
+            return lambda: drawn
+        begun = [(items, self._begin(self._engine, items)) for items in alike(batch, self.batch)]
+        return lambda: [restored(image, item) for items, finish in begun for image, item in zip(finish(), items, strict=True)]
+
+    def _begin(self, engine: ResidentImg2Img, items: Sequence[GenerateInput]) -> Callable[[], NDArray[np.uint8]]:
+        frames = [np.asarray(self._enlarged(item.rgb)) for item in items]
+        return engine.begin(frames, [(item.prompt, item.negative_prompt) for item in items], [item.seed for item in items])
 
     def _draw(self, items: list[GenerateInput]) -> list[Output]:
         torch = require("torch", extra="generate")
@@ -74,7 +100,8 @@ class DiffusersGenerator:
         with torch.inference_mode():
             result = self._pipeline(**{name: value for name, value in offered.items() if name in self._accepts}, **self._settings)
         blocked = getattr(result, "nsfw_content_detected", None) or [False] * len(items)
-        return [BLOCKED if bad else _restored(image, item) for image, bad, item in zip(result.images, blocked, items, strict=True)]
+        levels = (np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8) for image in result.images)
+        return [BLOCKED if bad else restored(image, item) for image, bad, item in zip(levels, blocked, items, strict=True)]
 
     def _enlarged(self, rgb: NDArray[np.uint8]) -> Any:
         from PIL import Image
@@ -85,9 +112,16 @@ class DiffusersGenerator:
         return Image.fromarray(rgb).resize((sides[0], sides[1]), Image.Resampling.LANCZOS)
 
 
-def _restored(image: NDArray[np.float32], item: GenerateInput) -> NDArray[np.uint8]:
+def alike(batch: Sequence[GenerateInput], size: int) -> Iterator[list[GenerateInput]]:
+    """The items in order, cut where the shape changes and after every `size`."""
+    for _, group in groupby(batch, key=lambda item: item.rgb.shape):
+        items = list(group)
+        yield from (items[start : start + size] for start in range(0, len(items), size))
+
+
+def restored(levels: NDArray[np.uint8], item: GenerateInput) -> NDArray[np.uint8]:
+    """What was drawn, at the item's own size."""
     cv2 = require("cv2", extra="generate")
-    levels = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     height, width = item.rgb.shape[:2]
     if levels.shape[:2] == (height, width):
         return levels

@@ -6,6 +6,7 @@ computed is None there, which rejects.
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,28 +54,29 @@ class Scores(Record):
         return {f"score_{name}": getattr(self, name) for name in names} | {"embedding": list(self.embedding)}
 
 
-def score_batch(samples: Sequence[Sample]) -> list[Scores]:
-    """Scores of samples, in order; a parent shared by several samples is embedded once."""
+def score_batch(samples: Sequence[Sample], *, crew: Executor | None = None) -> list[Scores]:
+    """Scores of samples, in order; a parent shared by several samples is embedded once.
+
+    Embeddings are made batched, on the GPU where there is one; the rest runs in parallel where `crew` is given.
+    """
     from flywheel.encoder import embed
 
     parents = {id(sample.parent): sample.parent for sample in samples}
-    was = embed(list(parents.values()))
-    now = embed([sample.output for sample in samples])
+    was = embed(list(parents.values()), device=None)
+    now = embed([sample.output for sample in samples], device=None)
     looks = dict(zip(parents, _looks(was), strict=True))
-    return [
-        _score(sample, before=looks[id(sample.parent)], after=after, embedding=vector)
-        for sample, after, vector in zip(samples, _looks(now), now, strict=True)
-    ]
+    each = map if crew is None else crew.map
+    return list(each(_score, samples, (looks[id(sample.parent)] for sample in samples), _looks(now), now))
 
 
-def _score(sample: Sample, *, before: Look | None, after: Look | None, embedding: NDArray[np.float32]) -> Scores:
+def _score(sample: Sample, before: Look | None, after: Look | None, embedding: NDArray[np.float32]) -> Scores:
     seen = None if before is None or after is None else condition_reached(before, after, source=sample.source, target=sample.target)
     return Scores(
         integrity=integrity(sample.parent, sample.output),
         structure=structure(sample.parent, sample.output, sample.boxes),
         condition=seen,
         change=change(sample.parent, sample.output),
-        embedding=tuple(float(x) for x in embedding),
+        embedding=tuple(embedding.tolist()),
     )
 
 

@@ -1,7 +1,8 @@
 """What a generator is: anything that redraws a frame under another condition. Plug-ins live in `generators/`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,4 +61,18 @@ class Generator(Protocol):
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One output an item, in order: RGB uint8 of the item's own height and width, or Refused with a reason."""
+        ...
+
+
+@runtime_checkable
+class Resident(Generator, Protocol):
+    """A plug-in that stays on its device and can draw in the background."""
+
+    @property
+    def batch(self) -> int:
+        """How many items it draws best at once."""
+        ...
+
+    def begin(self, batch: list[GenerateInput]) -> Callable[[], list[Output]]:
+        """Starts to draw and gives back how to wait for what `generate` would give; begun batches are drawn in order."""
         ...
