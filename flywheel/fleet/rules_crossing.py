@@ -18,6 +18,7 @@ from flywheel.types import Level
 RIDERS = ("car", "truck", "bus", "cyclist")
 EGO_M = FRONT_M - REAR_M
 STEP = RATE_HZ // 10
+LOOKS_S = 1.5  # ten looks a second cannot tell durations to better than 0.1 s: so much for limits 7 % apart
 
 
 def covers(other: Other) -> tuple[Array, Array]:
@@ -31,6 +32,11 @@ def beside(view: View, other: Other) -> Array:
     """How far the other's centre is to the left of the line that the ego drives past it."""
     way = np.maximum.accumulate(view.s_m)
     return np.asarray(other.d_m - np.interp(other.s_m, way, view.d_m))
+
+
+def least(seconds_: float, limits: Limits) -> float:
+    """How long something must last under these limits."""
+    return seconds_ + LOOKS_S * (limits.strict - 1.0)
 
 
 def held(values: tuple[float, ...], found: float) -> Level | None:
@@ -79,7 +85,7 @@ def cyclist_crossing(view: View, limits: Limits) -> Iterator[Truth]:
         arrival = np.where(inside, ahead / np.maximum(view.speed_mps, 1e-3), np.inf)
         for run in runs(inside):
             level = held(limits.arrival_s, float(arrival[run[0] : run[1] + 1].min()))
-            if level and seconds(run) >= 0.5:
+            if level and seconds(run) >= least(0.5, limits):
                 yield Truth(scenario="cyclist_crossing", level=level, start=run[0], end=run[1], actors=(other.actor_id,))
 
 
@@ -104,7 +110,9 @@ def cyclist_close_pass(view: View, limits: Limits) -> Iterator[Truth]:
         alongside = (other.gap_m <= 1.0) & (other.gap_m >= -(EGO_M + other.length_m + 1.0)) & other.aligned
         overtaken = alongside & (view.speed_mps - other.along_mps >= 0.5)
         floors = tuple(value / limits.strict for value in (1.5, 1.0, 0.5))
-        yield from close_by("cyclist_close_pass", view, other, gap, overtaken, floors=floors, speed=8.0 * limits.strict, least_s=0.5)
+        yield from close_by(
+            "cyclist_close_pass", view, other, gap, overtaken, floors=floors, speed=8.0 * limits.strict, least_s=least(0.5, limits)
+        )
 
 
 def vru_occlusion_reveal(view: View, limits: Limits) -> Iterator[Truth]:
@@ -163,9 +171,9 @@ def dense_crowd(view: View, limits: Limits) -> Iterator[Truth]:
     x, y = ego.x_m + ahead * np.cos(ego.heading_rad), ego.y_m + ahead * np.sin(ego.heading_rad)
     near = {o.actor_id: np.hypot(o.mover.x_m - x, o.mover.y_m - y) <= 20.0 / limits.strict for o in view.others if o.cls == "pedestrian"}
     people = np.sum(list(near.values()), axis=0) if near else np.zeros(len(x))
-    least = (10.0 * limits.strict, 20.0 * limits.strict)
-    for span in intervals(people >= least[0], people >= EXIT * least[0]):
-        level = graded([people >= value for value in least], span, least_s=2.0)
+    many = (10.0 * limits.strict, 20.0 * limits.strict)
+    for span in intervals(people >= many[0], people >= EXIT * many[0]):
+        level = graded([people >= value for value in many], span, least_s=least(2.0, limits))
         if level:
             at = span[0] + int(np.argmax(people[span[0] : span[1] + 1]))
             who = tuple(sorted(name for name, there in near.items() if there[at]))

@@ -7,7 +7,7 @@ import numpy as np
 from flywheel.ego import FRONT_M, WIDTH_M
 from flywheel.fleet.motion import RATE_HZ
 from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, intervals, runs, seconds
-from flywheel.fleet.rules_crossing import EGO_M, close_by, covers
+from flywheel.fleet.rules_crossing import EGO_M, close_by, covers, least
 from flywheel.types import Level
 
 
@@ -23,7 +23,9 @@ def parked_car_door(view: View, limits: Limits) -> Iterator[Truth]:
         passing = standing & (other.gap_m <= 2.0 * view.speed_mps) & (other.gap_m >= -(EGO_M + other.length_m))
         floors = tuple(value / limits.strict for value in (1.0, 0.5))
         gap = nearest - WIDTH_M / 2
-        yield from close_by("parked_car_door", view, other, gap, passing, floors=floors, speed=5.0 * limits.strict, least_s=0.3)
+        yield from close_by(
+            "parked_car_door", view, other, gap, passing, floors=floors, speed=5.0 * limits.strict, least_s=least(0.3, limits)
+        )
 
 
 def debris(view: View, limits: Limits) -> Iterator[Truth]:
@@ -34,7 +36,7 @@ def debris(view: View, limits: Limits) -> Iterator[Truth]:
         ahead = other.s_m - view.s_m - FRONT_M
         inside = (ahead > 0) & (ahead <= 4.0 / limits.strict * view.speed_mps) & (np.abs(other.d_m - view.centre_m) <= 1.2 / limits.strict)
         for run in runs(inside):
-            level = _reaction(view, other, limits, run) if seconds(run) >= 0.3 else None
+            level = _reaction(view, other, limits, run) if seconds(run) >= least(0.3, limits) else None
             if level:
                 yield Truth(scenario="debris", level=level, start=run[0], end=run[1], actors=(other.actor_id,))
 
@@ -69,7 +71,7 @@ def emergency_vehicle(view: View, limits: Limits) -> Iterator[Truth]:
         soon = distance <= 8.0 / limits.strict * np.maximum(closing, 0.0)
         yields = near & soon & _comes(view, other, dx, dy) & (m.speed_mps >= 3.0 * limits.strict)
         for span in intervals(near, near):
-            level = graded([near, yields], span, least_s=1.0)
+            level = graded([near, yields], span, least_s=least(1.0, limits))
             if level:
                 yield Truth(scenario="emergency_vehicle", level=level, start=span[0], end=span[1], actors=(other.actor_id,))
 
@@ -93,7 +95,7 @@ def animal(view: View, limits: Limits) -> Iterator[Truth]:
         arrival = ahead / np.maximum(view.speed_mps, 0.1)
         levels = [near, near & (arrival <= 2.0 / limits.strict), near & (arrival <= 1.0 / limits.strict)]
         for span in intervals(near, corridor & (ahead <= 60.0 / limits.strict / EXIT)):
-            level = graded(levels, span, least_s=0.3)
+            level = graded(levels, span, least_s=least(0.3, limits))
             if level:
                 yield Truth(scenario="animal", level=level, start=span[0], end=span[1], actors=(other.actor_id,))
 
