@@ -110,17 +110,22 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in re.findall(r"[a-z0-9]+", text.lower()) if word not in FILLERS]
 
 
-def phrases() -> list[tuple[frozenset[str], Kind, str]]:
+def phrases() -> tuple[tuple[frozenset[str], Kind, str], ...]:
     """Everything that can be understood, longest first; conditions before scenarios of the same words."""
+    return _phrases(tuple(entry.name for entry in catalogue()))
+
+
+@lru_cache(maxsize=4)
+def _phrases(scenarios: tuple[str, ...]) -> tuple[tuple[frozenset[str], Kind, str], ...]:
     said = words()
     known: list[tuple[Kind, str, Iterable[str]]] = [("condition", value, texts) for value, texts in said["conditions"].items()]
-    names = {entry.name: said["scenarios"].get(entry.name, {}).get("words", ()) for entry in catalogue()}
+    names = {name: said["scenarios"].get(name, {}).get("words", ()) for name in scenarios}
     known += [("scenario", name, (name.replace("_", " "), *texts)) for name, texts in names.items()]
     known += [("relation", value, texts) for value, texts in said["relations"].items()]
     known += [("actor", value, texts) for value, texts in said["actors"].items()]
     known += [("level", value, texts) for value, texts in said["levels"].items()]
     found = [(frozenset(stems(text)), kind, value) for kind, value, texts in known for text in texts]
-    return sorted((item for item in found if item[0]), key=lambda item: (-len(item[0]), KINDS.index(item[1])))
+    return tuple(sorted((item for item in found if item[0]), key=lambda item: (-len(item[0]), KINDS.index(item[1]))))
 
 
 def understand(text: str) -> Understood:
@@ -168,7 +173,7 @@ def _numbers(text: str) -> tuple[str, list[dict[str, str | float]]]:
 def _items(tokens: list[str]) -> tuple[list[Item], list[int]]:
     """Phrases found among the words, in their order, and the words that belong to none."""
     free, found = set(range(len(tokens))), []
-    for phrase, kind, value in phrases():
+    for phrase, kind, value in (known for known in phrases() if known[0].issubset(tokens)):
         for at in range(len(tokens)):
             for size in {len(phrase), len(phrase) + (len(phrase) > 1)}:
                 span = range(at, min(at + size, len(tokens)))
