@@ -4,7 +4,7 @@ Numbers are written here and meet `limits.strict` (times it where large counts, 
 itself drives along the road (within 45 degrees of it).
 - lead_brakes: the lead's acceleration <= -3 / -5 m/s2 for 0.3 s at a headway under 2 s.
 - low_thw: headway to the lead <= 1 / 0.5 s for 3 s at 8 m/s or more. tailgater: that of who follows, over its own speed, <= 0.8 s.
-- rss_violation: same way, ahead or alongside; both gaps under the distances of 'esmini R157-RSS', for 0.3 s.
+- rss_violation: same way, ahead or alongside, own lane or the next; both gaps under the distances of 'esmini R157-RSS', for 0.3 s.
 - stationary_object: the nearest in the corridor, slower than 0.5 m/s, within 80 m, TTC <= 5 s, closing at 1 m/s or more, for 0.5 s.
 """
 
@@ -171,7 +171,8 @@ def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
         side = np.sign(other.d_m - view.d_m)
         clear = np.abs(other.d_m - view.d_m) - half_width(other) - WIDTH_M / 2
         beside = clear < _rss_across(-side * other.across_mps, side * view.v_lat_mps) / limits.strict
-        same = course & other.aligned & ((other.s_m - view.s_m) > 0) & beside
+        close = np.abs(other.d_m - view.centre_m) < 1.5 * view.drive.place.lane_m
+        same = course & other.aligned & ((other.s_m - view.s_m) > 0) & close & beside
         share = np.maximum(other.gap_m, 0.0) / _rss_along(view.speed_mps, other.along_mps)
         hold = same & (share < 1.0 / limits.strict)
         for span in intervals(hold, same & (share < 1.0 / EXIT / limits.strict)):

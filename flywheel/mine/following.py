@@ -121,8 +121,9 @@ def _beside(drive: Drive, rows: Ints, towards_mps: Reals, rules: RssParameters) 
 
 def _in_question(drive: Drive, rules: RssParameters, entry: Scenario) -> Courses:
     """The courses of those who go the ego's way, ahead or alongside, and by their raw speeds come anywhere near a violation."""
-    objects = drive.objects
-    same_way = objects.is_a(*RIDERS) & objects.aligned & (objects.front_m > -FRONT_M)
+    objects, lanes = drive.objects, drive.lanes
+    near_m = entry.settings["lanes_away"] * lanes.latest(objects.clock.t_ns, lanes.width_m)[objects.frame]
+    same_way = objects.is_a(*RIDERS) & objects.aligned & (objects.front_m > -FRONT_M) & (np.abs(objects.lane_m) < near_m)
     least = rss_longitudinal(objects.speed, 0.0, rules)[objects.frame]
     rows = np.flatnonzero(same_way & (objects.gap_m * entry.exit_ratio < least * max(entry.limits("share"))))
     rows = rows[_beside(drive, rows, np.abs(objects.across_mps[rows]) + entry.settings["slack_mps"], rules)]

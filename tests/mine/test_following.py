@@ -119,7 +119,7 @@ def test_another_parameter_set_finds_more() -> None:
     start_values = {
         "response_s": 1.0, "other_response_s": 2.0, "accelerate_mps2": 3.5, "brake_min_mps2": 4.0, "brake_max_mps2": 8.0,
         "lateral_accelerate_mps2": 0.2, "lateral_brake_mps2": 0.8, "margin_m": 0.1, "low_pass_hz": 1.0,
-        "slack_mps": 0.3,
+        "slack_mps": 0.3, "lanes_away": 1.5,
     }  # fmt: skip
     other = entry.model_copy(update={"settings": start_values})
     for gap_m, found in ((30.0, 1), (40.0, 0)):
@@ -132,6 +132,8 @@ def test_a_neighbour_violates_rss_only_when_it_comes_over() -> None:
     pushy = Build().other("a", ahead(lambda t: 4 + 0 * t), ramp((0, LANE_M), (6, LANE_M), (7, LANE_M - 1), (8, LANE_M), (20, LANE_M)))
     assert hits("rss_violation", calm) == []
     found = hits("rss_violation", pushy)
+    far_off = ramp((0, 2 * LANE_M), (6, 2 * LANE_M), (7.5, 1.6 * LANE_M), (9, 2 * LANE_M), (20, 2 * LANE_M))
+    assert hits("rss_violation", Build().other("a", ahead(lambda t: 4 + 0 * t), far_off)) == []
     assert len(found) == 1 and near(found[0].t0_ns, 6.0, 0.3) and found[0].t1_ns < at_ns(8.2)
 
 
