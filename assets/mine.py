@@ -76,15 +76,29 @@ def not_evaluable_is_explained(flywheel: Flywheel) -> dg.AssetCheckResult:
     group_name="coverage",
     owners=OWNERS,
     kinds={"python"},
-    description="Scenario x condition over all batches: real exposure and counts with intervals, rarity, synthetic beside them, and gaps.",
+    description="Scenario x ODD over all batches: real exposure and counts with intervals, rarity, synthetic and replays beside them, "
+    "gaps, t-wise coverage and what is still unseen.",
 )
 def coverage(flywheel: Flywheel) -> dg.MaterializeResult:
     from flywheel.mine.coverage import coverage as cells
+    from flywheel.mine.coverage import gaps
+    from flywheel.mine.evidence import read_exposure
     from flywheel.mine.plot import coverage_plot
+    from flywheel.mine.twise import driven, twise
+    from flywheel.mine.unseen import unseen_mass
 
     with reported():
-        found = cells(flywheel.store())
-    rows = [cell.model_dump() for cell in found]
+        store = flywheel.store()
+        exposure = read_exposure(store)
+        found, what = cells(store, exposure=exposure), driven(exposure)
+        pairs = [twise(what, strength=t).model_dump(exclude={"gaps", "against"}) for t in (2, 3)]
+        unseen = [one.model_dump() for one in unseen_mass(store)]
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": len(rows), "map": picture(coverage_plot(found)), "cells": markdown_table(rows[:60])}
+        metadata={
+            "dagster/row_count": len(found),
+            "map": picture(coverage_plot(found)),
+            "gaps": markdown_table([cell.model_dump() for cell in gaps(found)[:60]]),
+            "t-wise": markdown_table(pairs),
+            "unseen": markdown_table(unseen),
+        }
     )

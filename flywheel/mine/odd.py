@@ -72,7 +72,13 @@ def constraints() -> tuple[Impossible, ...]:
 
 def possible(values: Mapping[str, str]) -> bool:
     """Whether no constraint forbids these attribute values together."""
-    return not any(all(values.get(name) in bad for name, bad in entry.values.items()) for entry in constraints())
+    return not any(all(values[name] in bad for name, bad in entry.items()) for entry in _about(frozenset(values)))
+
+
+@lru_cache(maxsize=256)
+def _about(names: frozenset[str]) -> tuple[dict[str, tuple[str, ...]], ...]:
+    """The constraints that name none but these attributes."""
+    return tuple(entry.values for entry in constraints() if entry.values.keys() <= names)
 
 
 def parse(odd: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Everything section by section that says how rare: rates, unseen mass, the stopping rule, and the crash trend."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -36,13 +37,13 @@ def rarity_report(
     """Rates of one scenario or of all, by strata; unseen mass over everything; BadData for a name that is not known."""
     chosen = catalogue() if scenario is None else [scenario_named(scenario)]
     exposure, events = read_exposure(store), read_table(store, "EVENTS", columns=["drive_id", "scenario", "level", "odd"])
-    found, why = _extremes(store)
+    found, why, began = *_extremes(store), _began(store)
     return RarityReport(
         rates=tuple(
             rates(exposure, by=parsed_by(by), per=per, scenarios=[e.name for e in chosen], audits=read_audits(audit) if audit else None)
         ),
         unseen=tuple(unseen_mass(store)), extremes=found, why_no_extremes=why,
-        stopping=tuple(stopping_rule(store, entry, exposure=exposure, events=events, block_km=block_km) for entry in chosen),
+        stopping=tuple(stopping_rule(entry, exposure=exposure, events=events, began=began, block_km=block_km) for entry in chosen),
     )  # fmt: skip
 
 
@@ -53,15 +54,20 @@ def _extremes(store: Store) -> tuple[Extremes | None, str | None]:
         return None, str(err)
 
 
-def stopping_rule(store: Store, entry: Scenario, *, exposure: pa.Table, events: pa.Table, block_km: float = BLOCK_KM) -> Stopping:
+def _began(store: Store) -> dict[str, int]:
+    drives = read_table(store, "DRIVES", columns=["drive_id", "t0_ns"])
+    return dict(zip(drives["drive_id"].to_pylist(), drives["t0_ns"].to_pylist(), strict=True))
+
+
+def stopping_rule(
+    entry: Scenario, *, exposure: pa.Table, events: pa.Table, began: Mapping[str, int], block_km: float = BLOCK_KM
+) -> Stopping:
     """The stopping rule of one scenario over its evaluable drives, by the time they began; a kind is a level in a coarse stratum."""
-    began = read_table(store, "DRIVES", columns=["drive_id", "t0_ns"])
-    order = dict(zip(began["drive_id"].to_pylist(), began["t0_ns"].to_pylist(), strict=True))
     own = exposure.filter(pc.and_(pc.equal(exposure["scenario"], entry.name), pc.equal(exposure["status"], "evaluable")))
     sums = own.group_by("drive_id", use_threads=False).aggregate([("exposure_m", "sum"), ("events", "sum")]).to_pylist()
     kinds: dict[str, set[str]] = defaultdict(set)
     for row in events.filter(pc.equal(events["scenario"], entry.name)).to_pylist():
         kinds[row["drive_id"]].add(f"{row['level']} {reduced(row['odd'] or '', COARSE)}")
-    sums.sort(key=lambda row: (order.get(row["drive_id"], 0), row["drive_id"]))
+    sums.sort(key=lambda row: (began.get(row["drive_id"], 0), row["drive_id"]))
     seen = [Seen(row["exposure_m_sum"] / 1000, row["events_sum"], frozenset(kinds[row["drive_id"]])) for row in sums]
     return stopping(entry.name, seen, severity=entry.severity, block_km=block_km)
