@@ -126,7 +126,7 @@ def vehicle(drive: pd.DataFrame, ax: pd.Series, ay: pd.Series, way: pd.Series) -
     yield "disengagement", takeovers(flags, ax, ay, t)
     up = flags[["fcw", "aeb", "esc"]].max(axis=1) >= 0.5
     yield "assist_intervention", len(events(up, up, flags["t_ns"], min_s=0.1))
-    streams = {"ego": "speed_mps", "imu": "imu_ax_mps2", "gnss": "lat_deg"}
+    streams = {"ego": "speed_mps", "imu": "imu_az_mps2", "gnss": "lat_deg"}
     yield "sensor_dropout", sum(len(silences(t[drive[name].notna()], least_s=0.5)) for name in streams.values())
     fixes = drive[drive["lat_deg"].notna()]
     east, north = fixes["lon_deg"].diff() * np.cos(np.radians(fixes["lat_deg"])), fixes["lat_deg"].diff()

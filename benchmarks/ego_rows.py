@@ -3,6 +3,8 @@
 Speed is a line through knots, smoothed, so that the acceleration is its slope; turns, swerves and U-turns are pulses of the yaw rate.
 """
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -139,16 +141,18 @@ def drive_table(index: int, *, rows: int = DRIVE_ROWS, seed: int = 7) -> pa.Tabl
 
 
 def write_rows(folder: Path, *, rows: int) -> list[Path]:
-    """Parquet parts of an hour each, `rows` in all; parts that are there already are kept."""
+    """Parquet parts of an hour each, `rows` in all, made in two processes; parts that are there already are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    left, files = rows, []
-    while left > 0:
-        count = min(left, DRIVE_ROWS)
-        file = folder / f"drive-{len(files):05d}-{count}.parquet"
-        if not file.is_file():
-            part = file.with_suffix(".part")
-            part.write_bytes(to_parquet("SIGNALS", drive_table(len(files), rows=count)))
-            part.rename(file)
-        files.append(file)
-        left -= count
+    counts = [min(DRIVE_ROWS, rows - start) for start in range(0, rows, DRIVE_ROWS)]
+    files = [folder / f"drive-{index:05d}-{count}.parquet" for index, count in enumerate(counts)]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(pool.map(_write, files))
     return files
+
+
+def _write(file: Path) -> None:
+    if not file.is_file():
+        _, index, count = file.stem.split("-")
+        part = file.with_suffix(".part")
+        part.write_bytes(to_parquet("SIGNALS", drive_table(int(index), rows=int(count))))
+        part.rename(file)

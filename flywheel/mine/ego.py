@@ -48,10 +48,9 @@ def _slowing(drive: Drive, entry: Scenario) -> Spans:
     ax, clock = _accelerations(drive.ego), drive.ego.clock
     mild = entry.limit("L1", "deceleration")
     spans = lasting(hysteresis(ax <= -mild, ax <= -mild * entry.exit_ratio, clock), clock, min_s=entry.min_duration_s)
-    total = np.concatenate([[0.0], np.cumsum(ax)])
-    mean = (total[spans.last + 1] - total[spans.first]) / np.maximum(spans.last + 1 - spans.first, 1)
-    led = np.concatenate([[0], np.cumsum(_led(drive, entry.settings["lead_headway_s"]))])
-    free = led[spans.last + 1] == led[spans.first]
+    mean = np.array([ax[first : last + 1].mean() for first, last in zip(spans.first, spans.last, strict=True)])
+    led = _led(drive, entry.settings["lead_headway_s"])
+    free = np.array([not led[first : last + 1].any() for first, last in zip(spans.first, spans.last, strict=True)], bool)
     return spans.take(free & (mean <= -mild) & (mean >= -entry.settings["strongest_mps2"]))
 
 

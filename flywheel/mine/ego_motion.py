@@ -61,15 +61,12 @@ def high_jerk(drive: Drive, entry: Scenario) -> list[Hit]:
 
 def brake_steer_evasion(drive: Drive, entry: Scenario) -> list[Hit]:
     """Braking and steering hard at the same time."""
-    ego, least, both = drive.ego, entry.settings["each_mps2"], entry.limit("L1", "together")
-    ax, across = _along(ego), np.abs(lateral(ego))
-    enter = (ax <= -least) & (across >= least)
-    if not enter.any():
-        return []
-    square, share = ax * ax + across * across, entry.exit_ratio
-    hold = (square >= (both * share) ** 2) & (ax <= -least * share) & (across >= least * share)
-    spans, level = graded([enter & (square >= both**2)], hold, ego.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
-    return highest(spans, level, ego.clock, np.sqrt(square)) if len(spans) else []
+    rows, clock = drive.ego.coarse.rows, drive.ego.coarse.clock
+    braking, across = -_along(drive.ego)[rows], np.abs(lateral(drive.ego)[rows])
+    both = np.hypot(braking, across) / entry.limit("L1", "together")
+    share = np.minimum(both, np.minimum(braking, across) / entry.settings["each_mps2"])
+    spans, level = graded([share >= 1.0], share >= entry.exit_ratio, clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
+    return highest(spans, level, clock, both * entry.limit("L1", "together"))
 
 
 def curve_speed_excess(drive: Drive, entry: Scenario) -> list[Hit]:

@@ -31,7 +31,7 @@ def weighted(values: Reals, weights: Reals) -> Reals:
 
 
 def _apart(values: Reals, clock: Clock, weights: Reals) -> Reals:
-    return np.concatenate([weighted(part, weights) if len(part) else part for part in np.split(values, np.flatnonzero(clock.broken))])
+    return np.concatenate([weighted(part, weights) if len(part) else part for part in np.split(values, clock.breaks)])
 
 
 def low_pass(values: Reals, clock: Clock, *, cutoff_hz: float) -> Reals:

@@ -50,6 +50,7 @@ class Drive:
         self.tables = tables
         self.default_condition, self.lighting = default_condition, lighting
         self._series: dict[str, tuple[Ints, Reals]] = {}
+        self._times: dict[bytes, Ints] = {}  # the times of samples by the bits that say which rows have one
         self.memo: dict[str, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
@@ -120,11 +121,16 @@ class Drive:
     def streams(self) -> dict[str, Ints]:
         """Sample times of every stream the drive has: ego state, IMU, GNSS and each camera."""
         frames = self.tables.frames
-        found = {name: self.series(key)[0] for name, key in (("ego", "speed_mps"), ("imu", "imu_ax_mps2"), ("gnss", "lat_deg"))}
+        found = {name: self.series(key)[0] for name, key in (("ego", "speed_mps"), ("imu", self._imu), ("gnss", "lat_deg"))}
         rgb = frames.filter(pa.compute.equal(frames["kind"], "rgb"))
         cameras = pa.compute.unique(rgb["camera"]).to_pylist()
         found |= {f"camera_{name}": times(rgb.filter(pa.compute.equal(rgb["camera"], name))) for name in sorted(cameras)}
         return {name: t_ns for name, t_ns in found.items() if len(t_ns) > 3}
+
+    @property
+    def _imu(self) -> str:
+        """The signal that stands for the IMU."""
+        return "imu_az_mps2" if self.says("imu_az_mps2") else "imu_ax_mps2"
 
     def missing(self, signal: Signal) -> str | None:
         """Why a kind of signal cannot be used in this drive, or None if it can."""
@@ -152,7 +158,7 @@ class Drive:
     def series(self, name: str) -> tuple[Ints, Reals]:
         """Times and values of a signal's own samples; none where the drive does not have it."""
         if name not in self._series:
-            self._series[name] = series(self.tables.signals, name)
+            self._series[name] = series(self.tables.signals, name, times_of=self._times)
         return self._series[name]
 
     def highest(self, name: str) -> float:

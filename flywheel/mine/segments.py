@@ -53,6 +53,11 @@ class Clock:
         """True at each sample that follows a gap."""
         return np.diff(self.t_ns, prepend=self.t_ns[:1]) > self.max_gap_ns
 
+    @cached_property
+    def breaks(self) -> Ints:
+        """The samples that follow a gap."""
+        return np.flatnonzero(self.broken).astype(np.int64)
+
     def start_ns(self, spans: Spans) -> Ints:
         """When each stretch begins."""
         return self.t_ns[spans.first]
@@ -71,10 +76,13 @@ def runs(mask: Mask, clock: Clock) -> Spans:
     """Maximal stretches on which the mask is true; a gap in time ends one."""
     if len(mask) == 0:
         return Spans(np.zeros(0, np.int64), np.zeros(0, np.int64))
-    linked = mask[1:] & mask[:-1] & ~clock.broken[1:]
-    first = np.flatnonzero(mask & ~np.concatenate([[False], linked]))
-    last = np.flatnonzero(mask & ~np.concatenate([linked, [False]]))
-    return Spans(first.astype(np.int64), last.astype(np.int64))
+    edges = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    edges = np.concatenate([np.zeros(int(mask[0]), np.int64), edges, np.full(int(mask[-1]), len(mask), np.int64)])
+    first, last = edges[::2], edges[1::2] - 1
+    inside = clock.breaks[mask[clock.breaks] & mask[clock.breaks - 1]]
+    if len(inside) == 0:
+        return Spans(first, last)
+    return Spans(np.sort(np.concatenate([first, inside])), np.sort(np.concatenate([last, inside - 1])))
 
 
 def hysteresis(enter: Mask, hold: Mask, clock: Clock) -> Spans:

@@ -29,14 +29,26 @@ def times(table: pa.Table) -> Ints:
     return np.asarray(table["t_ns"].to_numpy(), np.int64)
 
 
-def series(table: pa.Table, name: str) -> tuple[Ints, Reals]:
-    """Times and values of a column's own samples, nulls and what is not finite left out."""
-    chosen, at = table[name], times(table)
-    if chosen.null_count:
-        at = at[chosen.is_valid().to_numpy()]
+def series(table: pa.Table, name: str, *, times_of: dict[bytes, Ints] | None = None) -> tuple[Ints, Reals]:
+    """Times and values of a column's own samples, nulls and what is not finite left out.
+
+    `times_of` keeps the times for other columns that have samples in exactly the same rows.
+    """
+    chosen = table[name]
     values = np.asarray(chosen.drop_null().to_numpy(), np.float64)
-    known = np.isfinite(values)
+    at, known = _times_known(table, chosen, {} if times_of is None else times_of), np.isfinite(values)
     return (at, values) if known.all() else (at[known], values[known])
+
+
+def _times_known(table: pa.Table, chosen: pa.ChunkedArray, times_of: dict[bytes, Ints]) -> Ints:
+    """The times of a column's rows that are not null."""
+    if chosen.null_count in (0, len(table)):
+        return times(table)[: len(table) - chosen.null_count]
+    valid = chosen.is_valid().combine_chunks()
+    bits = valid.buffers()[1].to_pybytes()
+    if bits not in times_of:
+        times_of[bits] = times(table)[valid.to_numpy(zero_copy_only=False)]
+    return times_of[bits]
 
 
 def resample(t_ns: Ints, known: tuple[Ints, Reals]) -> Reals:
