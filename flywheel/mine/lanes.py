@@ -36,7 +36,8 @@ class Lanes:
 
     def ruled_by(self, control: str) -> Mask:
         """At which samples the next stop line is ruled by `light`, `stop` or `yield`."""
-        return np.array([said == control for said in self.rows["control"].to_pylist()], bool)
+        said = pa.compute.equal(self.rows["control"], control).fill_null(False)
+        return np.asarray(said.to_numpy(zero_copy_only=False), bool)
 
     @property
     def lateral_mps(self) -> Reals:

@@ -110,9 +110,10 @@ def _heads(t_ns: Ints) -> Mask:
     return np.asarray(np.diff(t_ns, prepend=t_ns[:1] - 1) != 0)
 
 
-def _coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
-    coded = pa.concat_arrays(values.chunks or [pa.array([], pa.string())]).dictionary_encode()
-    return np.asarray(coded.indices.to_numpy(zero_copy_only=False), np.int64), coded.dictionary.to_pylist()
+def coded(values: pa.ChunkedArray) -> tuple[Ints, list[str]]:
+    """A text column as indices of its distinct values, and those."""
+    words = pa.concat_arrays(values.chunks or [pa.array([], pa.string())]).dictionary_encode()
+    return np.asarray(words.indices.to_numpy(zero_copy_only=False), np.int64), words.dictionary.to_pylist()
 
 
 def _near(tracks: pa.Table, ego: Ego) -> pa.Table:
@@ -179,8 +180,8 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
     centre = lanes.latest(t_ns, lanes.centre_m)[frame] if lanes is not None else np.full(len(across), np.nan)
     front, reach = np.where(foot.found, foot.s_m - FRONT_M, -np.inf), (c * length + s * width) / 2
-    track, names = _coded(rows["track_id"])
-    cls, classes = _coded(rows["cls"])
+    track, names = coded(rows["track_id"])
+    cls, classes = coded(rows["cls"])
     return Objects(
         clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
         classes=classes, front_m=front, reach_m=reach, gap_m=np.maximum(front - reach, 0.0), side_m=across - frames.across,

@@ -5,26 +5,28 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from flywheel.mine.objects import coded
 from flywheel.mine.segments import NS, Ints, Mask, Reals
 from flywheel.mine.signals import column, times
 
 
 @dataclass(frozen=True)
 class Phases:
-    """Samples of lights. `linked`: the sample before is of the same light, a moment ago; `since_ns`: when this state was first seen;
+    """Samples of lights. `state` is an index of `names`; `linked`: the sample before is of the same light, a moment ago.
 
-    `line_m`: from the front bumper to the stop line, negative once passed.
+    `since_ns`: when this state was first seen; `line_m`: from the front bumper to the stop line, negative once passed.
     """
 
     t_ns: Ints
-    state: list[str]
+    state: Ints
+    names: list[str]
     line_m: Reals
     linked: Mask
     since_ns: Ints
 
     def shows(self, state: str) -> Mask:
         """Samples of this state."""
-        return np.array([said == state for said in self.state], bool)
+        return np.asarray(self.state == (self.names.index(state) if state in self.names else -1))
 
     def held_s(self) -> Reals:
         """For how long each sample's state has been seen."""
@@ -46,9 +48,8 @@ class Phases:
 def read_phases(lights: pa.Table, *, fresh_s: float) -> Phases:
     """The phases of a LIGHTS table; samples further than `fresh_s` apart are not linked."""
     lights = lights.sort_by([("light_id", "ascending"), ("t_ns", "ascending")])
-    t_ns, state, name = times(lights), lights["state"].to_pylist(), lights["light_id"].to_pylist()
-    same = np.array([i > 0 and name[i] == name[i - 1] for i in range(len(name))], bool)
-    linked = same & (np.diff(t_ns, prepend=t_ns[:1]) <= fresh_s * NS)
-    begins = ~linked | np.array([i > 0 and state[i] != state[i - 1] for i in range(len(state))], bool)
-    since = t_ns[np.maximum.accumulate(np.where(begins, np.arange(len(t_ns)), 0))] if len(t_ns) else t_ns
-    return Phases(t_ns, state, column(lights, "stop_line_m"), linked, since)
+    t_ns, (state, names), (light, _) = times(lights), coded(lights["state"]), coded(lights["light_id"])
+    linked = (np.diff(light, prepend=-1) == 0) & (np.diff(t_ns, prepend=t_ns[:1]) <= fresh_s * NS)
+    begins = ~linked | (np.diff(state, prepend=-1) != 0)
+    since = t_ns[np.maximum.accumulate(np.where(begins, np.arange(len(t_ns)), 0))]
+    return Phases(t_ns, state, names, column(lights, "stop_line_m"), linked, since)
