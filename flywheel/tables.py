@@ -116,11 +116,11 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # One row per drive, scenario, condition and ODD stratum (mine/odd.toml). status: evaluable or not_evaluable; exposure counts only what
     # could have been seen; encounters: road users met, each in the stratum where it came closest (null without tracks).
-    # params_sha256 is the catalogue entry's digest; condition_source: environment, luma or assumed.
+    # params_sha256 is the catalogue entry's digest, odd_sha256 the bins'; condition_source: environment, luma or assumed.
     "EXPOSURE": _schema(
         ("drive_id", TEXT), ("scenario", TEXT), ("condition", TEXT), ("odd", TEXT), ("status", TEXT),
         ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
-        optional=(("encounters", I64), ("reason", TEXT), ("params_sha256", TEXT), ("condition_source", TEXT)),
+        optional=(("encounters", I64), ("reason", TEXT), ("params_sha256", TEXT), ("odd_sha256", TEXT), ("condition_source", TEXT)),
     ),
     # A few pictures of each drive as vectors of an image encoder; NOVELTY (one part for the whole root) compares them across drives.
     "EMBEDDINGS": _schema(

@@ -7,7 +7,7 @@ import numpy as np
 
 from flywheel.mine.catalogue import Scenario
 from flywheel.mine.detectors import seen as seen_of
-from flywheel.mine.odd import encounters, strata
+from flywheel.mine.odd import bins_sha256, encounters, strata
 from flywheel.mine.prepare import GRID_NS, Drive
 from flywheel.mine.segments import NS
 from flywheel.mine.signals import CONDITION_NAMES
@@ -33,7 +33,8 @@ class Exposures:
         seen = np.zeros(len(self._cell), bool) if isinstance(found, str) else seen_of(self.drive, entry)
         counts = Counter((row["condition"], row["odd"]) for row in ([] if isinstance(found, str) else found))
         base = {"drive_id": self.drive.drive_id, "scenario": entry.name, "root_group": self.drive.tables.row["root_group"],
-                "params_sha256": entry.digest, "condition_source": self.source, "reason": found if blind else None,
+                "params_sha256": entry.digest, "odd_sha256": bins_sha256(), "condition_source": self.source,
+                "reason": found if blind else None,
                 "status": "not_evaluable" if blind else "evaluable"}  # fmt: skip
         amounts = self._amounts(seen) | {cell: self._amount(0, 0.0, 0) for cell in counts if cell not in self._cells}
         return [

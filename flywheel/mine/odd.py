@@ -15,7 +15,7 @@ import numpy as np
 from flywheel.mine.prepare import GRID_NS, Drive
 from flywheel.mine.segments import NS, Ints, Mask, Reals
 from flywheel.mine.signals import CURVE_SPEED_MPS, column, nearest, series, times
-from flywheel.types import LIGHTINGS, WEATHERS, Record
+from flywheel.types import LIGHTINGS, WEATHERS, Record, digest_of
 
 UNKNOWN = "unknown"
 CURVE_1PM = 1 / 200
@@ -68,6 +68,12 @@ def attributes() -> tuple[Attribute, ...]:
 def constraints() -> tuple[Impossible, ...]:
     """What cannot be."""
     return _said()[1]
+
+
+@lru_cache(maxsize=1)
+def bins_sha256() -> str:
+    """The digest of the attributes and their bins: strata under another one are not the same strata."""
+    return digest_of([a.model_dump(mode="json") for a in attributes()])
 
 
 def possible(values: Mapping[str, str]) -> bool:

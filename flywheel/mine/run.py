@@ -14,7 +14,7 @@ from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.detectors import detector_of, hits_of
 from flywheel.mine.exposure import Exposures
 from flywheel.mine.hits import Hit
-from flywheel.mine.odd import Strata
+from flywheel.mine.odd import Strata, bins_sha256
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.signals import CONDITION_NAMES
 from flywheel.mine.workers import mined_apart, sensible
@@ -89,12 +89,12 @@ def mined_drive(store: Store, batch_id: str, row: Row) -> str | None:
 
 
 def is_mined(store: Store, batch_id: str, drive_id: str) -> bool:
-    """Whether the drive's EXPOSURE part is there and was written under exactly the current catalogue."""
+    """Whether the drive's EXPOSURE part is there and was written under exactly the current catalogue and ODD."""
     if not store.exists(table_key("EXPOSURE", batch_id=batch_id, part=drive_id)):
         return False
-    rows = read_table(store, "EXPOSURE", batch_id=batch_id, part=drive_id, columns=["scenario", "params_sha256"])
-    under = {(row["scenario"], row["params_sha256"]) for row in _counted(rows, "scenario", "params_sha256")}
-    return under == {(entry.name, entry.digest) for entry in catalogue()}
+    names = ("scenario", "params_sha256", "odd_sha256")
+    rows = _counted(read_table(store, "EXPOSURE", batch_id=batch_id, part=drive_id, columns=list(names)), *names)
+    return {tuple(row[name] for name in names) for row in rows} == {(entry.name, entry.digest, bins_sha256()) for entry in catalogue()}
 
 
 def write_drive(store: Store, batch_id: str, drive_id: str, mined: Mined) -> None:

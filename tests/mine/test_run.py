@@ -99,6 +99,12 @@ def test_another_catalogue_mines_anew(store: DiskStore, monkeypatch: pytest.Monk
     assert mine_batch(store, "b-1").mined == 0
 
 
+def test_other_bins_of_the_odd_mine_anew(store: DiskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine_batch(store, "b-1")
+    monkeypatch.setattr(run, "bins_sha256", lambda: "others")
+    assert mine_batch(store, "b-1").mined == 2
+
+
 def test_a_bad_drive_does_not_stop_the_batch(store: DiskStore) -> None:
     store.put(table_key("SIGNALS", batch_id="b-1", part="poor"), b"not parquet")
     report = mine_batch(store, "b-1")
