@@ -143,6 +143,8 @@ def _events(drive: Drive, entry: Scenario, strata: Strata) -> list[Row] | str:
         hits = hits_of(drive, entry)
     except NotEvaluable as err:
         return str(err)
+    if not hits:
+        return []
     peaks = np.array([hit.t_peak_ns for hit in hits], np.int64)
     places = zip(hits, drive.conditions(peaks), strata.at(peaks), strict=True)
     return [_event_row(drive, entry, hit, CONDITION_NAMES[code], odd) for hit, code, odd in places]
