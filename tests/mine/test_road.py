@@ -17,7 +17,6 @@ from flywheel.tables import rows_table
 
 V, LINE_M, FRONT_M = 12.0, 120.0, 3.7
 T_LINE = (LINE_M - FRONT_M) / V
-Column = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def near(t_ns: int, seconds: float, tolerance_s: float = 0.15) -> bool:
@@ -165,7 +164,7 @@ def coned(count: int, aside_m: float, *, back: bool = True, subclass: str = "con
     rest = 0.0 if back else aside_m
     built = Build(sideways=ramp((0, 0), (6, 0), (7, aside_m), (11, aside_m), (12, rest), (20, rest)))
     for k in range(count):
-        built.other(f"c{k}", lambda t, k=k: 100 + 5 * k + 0 * t, lambda t: -1.9 + 0 * t, cls="other", box={**CAR, "length_m": 0.4})
+        built.other(f"c{k}", ramp((0, 100 + 5 * k)), ramp((0, -1.9)), cls="other", box={**CAR, "length_m": 0.4})
     return named(built.drive(), subclass)
 
 
