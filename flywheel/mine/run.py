@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flywheel.errors import FlywheelError, NotEvaluable
+from flywheel.errors import BadSchema, FlywheelError, NotEvaluable
 from flywheel.mine import conditions
 from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.detectors import detector_of, hits_of
@@ -93,7 +93,10 @@ def is_mined(store: Store, batch_id: str, drive_id: str) -> bool:
     if not store.exists(table_key("EXPOSURE", batch_id=batch_id, part=drive_id)):
         return False
     names = ("scenario", "params_sha256", "odd_sha256")
-    rows = _counted(read_table(store, "EXPOSURE", batch_id=batch_id, part=drive_id, columns=list(names)), *names)
+    try:
+        rows = _counted(read_table(store, "EXPOSURE", batch_id=batch_id, part=drive_id, columns=list(names)), *names)
+    except (KeyError, BadSchema):  # written by an earlier version of the table
+        return False
     return {tuple(row[name] for name in names) for row in rows} == {(entry.name, entry.digest, bins_sha256()) for entry in catalogue()}
 
 
