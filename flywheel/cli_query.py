@@ -1,7 +1,7 @@
 """Commands that ask a root something that nobody wrote a detector for."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 from rich.markup import escape
@@ -51,18 +51,19 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Finds mined events by plain words, and shows the structured query that was understood."""
+    from flywheel.mine.language import By
     from flywheel.mine.language import search as find
     from flywheel.mine.pictures import search_pictures
     from flywheel.mine.sentences import Clip, Packaged, Remembering
 
     store = open_store(root)
-    if by not in ("both", "text", "structure"):
+    if by not in get_args(By):
         raise FlywheelError(f"--by {by}: write both, text or structure")
     if clip is not None:
         show.emit_rows(search_pictures(store, text, clip=Clip(clip), top=top), title=f"pictures by {clip}", as_json=as_json)
         return
     encoder = Remembering(Packaged(), state_dir(root)) if by != "structure" else None
-    result = find(store, text, encoder=encoder, top=top, by=by)
+    result = find(store, text, encoder=encoder, top=top, by=cast(By, by))
     if as_json:
         show.emit_json(result)
         return

@@ -7,13 +7,15 @@ import numpy as np
 
 from flywheel.errors import BadData, NotEvaluable
 from flywheel.mine import query as q
-from flywheel.mine.answer import LEVELS, Answer, Asking, Fact, HitsOf
+from flywheel.mine.answer import Asking
 from flywheel.mine.boxes import EGO
 from flywheel.mine.catalogue import Scenario, Threshold, scenario
 from flywheel.mine.hits import Hit
 from flywheel.mine.intervals import Intervals, long, merged, overlapping
+from flywheel.mine.leaves import LEVELS, HitsOf
 from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import NS, Mask
+from flywheel.mine.threefold import Answer, Fact
 
 QUANTITIES = ("duration", "actors")
 

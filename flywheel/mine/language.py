@@ -140,7 +140,7 @@ def _score(cosine: np.ndarray | None, share: np.ndarray | None) -> np.ndarray:
     if share is None:
         assert cosine is not None
         return cosine
-    return share if cosine is None else 0.75 * share + 0.25 * np.clip(cosine, 0, 1)
+    return np.asarray(share) if cosine is None else 0.75 * share + 0.25 * np.clip(cosine, 0, 1)
 
 
 def _structured(store: Store, asked: Understood, rows: list[Row], kinds: list[tuple[str, ...]]) -> np.ndarray | None:
@@ -151,7 +151,7 @@ def _structured(store: Store, asked: Understood, rows: list[Row], kinds: list[tu
     whole = _answered(store, asked, rows) if _needs_drives(steps) else None
     shares = [[_fits(step, row, kind, None if whole is None else whole[i]) for i, (row, kind) in enumerate(zip(rows, kinds, strict=True))]
               for step in steps]  # fmt: skip
-    return np.max(np.array(shares), axis=0)
+    return np.asarray(np.max(shares, axis=0), np.float64)
 
 
 def _needs_drives(steps: list[Step]) -> bool:
@@ -183,9 +183,13 @@ def _fits(step: Step, row: Row, kinds: tuple[str, ...], whole: bool | None) -> f
 def _under(row: Row, text: str) -> bool:
     """Whether an event was under a condition of the word list."""
     asked = table(text)
-    if "odd" in asked:
+    attributes = asked.get("odd")
+    if isinstance(attributes, dict):
         values = odd.parse(row["odd"]) if row["odd"] else {}
-        assert isinstance(asked["odd"], dict)
-        return all(values.get(name) in ([wanted] if isinstance(wanted, str) else wanted) for name, wanted in asked["odd"].items())
+        return all(_one_of(values.get(name), wanted) for name, wanted in attributes.items())
     sky = Condition.parse(row["condition"])
-    return all(getattr(sky, name) in ([wanted] if isinstance(wanted, str) else wanted) for name, wanted in asked.items())
+    return all(_one_of(getattr(sky, name), wanted) for name, wanted in asked.items())
+
+
+def _one_of(value: str | None, wanted: Any) -> bool:
+    return value in ([wanted] if isinstance(wanted, str) else wanted)
