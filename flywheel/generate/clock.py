@@ -2,13 +2,9 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
-from typing import TypeVar
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 class Clock:
@@ -27,15 +23,6 @@ class Clock:
         finally:
             with self._lock:
                 self._seconds[name] += time.monotonic() - began
-
-    def around(self, name: str, work: Callable[[T], U]) -> Callable[[T], U]:
-        """The same work, timed."""
-
-        def timed(item: T) -> U:
-            with self.timed(name):
-                return work(item)
-
-        return timed
 
     def seconds(self) -> dict[str, float]:
         """What was added so far."""

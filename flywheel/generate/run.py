@@ -16,7 +16,7 @@ from tqdm import tqdm
 from flywheel.errors import BadData
 from flywheel.generate.ahead import ahead, on
 from flywheel.generate.clock import Clock
-from flywheel.generate.drawing import begin_chunk, load_chunk
+from flywheel.generate.drawing import Chunk, begin_chunk, load_chunk
 from flywheel.generate.images import Boxes
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Generator, Resident
@@ -88,10 +88,16 @@ def _recorded(
     """The rows of each part, in order: read in the background, drawn in this thread, recorded in the background."""
     width = plan.generator.parameters.get("width_px")
     boxes = Boxes(store, plan.batch_id)
-    leads = ThreadPoolExecutor(READ_AHEAD + RECORD_AHEAD)
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as crew, leads:
-        load = clock.around("read", lambda part: load_chunk(store, part, max_width=int(width) if width else None, crew=crew))
-        record = clock.around("record", lambda chunk: record_chunk(store, chunk, boxes, crew))
+
+    def load(part: Requests) -> Chunk:
+        with clock.timed("read"):
+            return load_chunk(store, part, max_width=int(width) if width else None, crew=crew)
+
+    def record(chunk: Chunk) -> list[Row]:
+        with clock.timed("record"):
+            return record_chunk(store, chunk, boxes, crew)
+
+    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as crew, ThreadPoolExecutor(READ_AHEAD + RECORD_AHEAD) as leads:
         loaded = ahead(parts, on(leads, load), depth=READ_AHEAD)
         drawn = ahead(loaded, begin_chunk(generator, clock), depth=DRAW_AHEAD if isinstance(generator, Resident) else 1)
         yield from ahead(drawn, on(leads, record), depth=RECORD_AHEAD)
