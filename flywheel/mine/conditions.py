@@ -35,12 +35,29 @@ def _joined(gaps: list[tuple[int, int]], merge_s: float) -> list[tuple[int, int,
     return found
 
 
+def _thinned(t_ns: Ints, entry: Scenario) -> list[tuple[int, int]]:
+    """(last frame before, first after) of every step that misses frames, where a window from or to there misses too large a share."""
+    period, window = Clock(t_ns, 0).period_ns, int(entry.settings["window_s"] * NS)
+    if period == 0:
+        return []
+    missing = np.maximum(np.rint(np.diff(t_ns) / period) - 1, 0)
+    lost = np.concatenate([[0.0], np.cumsum(missing)])
+    holes = np.flatnonzero(missing)
+    after = lost[np.searchsorted(t_ns, t_ns[holes] + window, side="right") - 1] - lost[holes]
+    before = lost[holes + 1] - lost[np.searchsorted(t_ns, t_ns[holes + 1] - window)]
+    many = np.maximum(after, before) > entry.settings["dropped"] * window / period
+    return [(int(t_ns[k]), int(t_ns[k + 1])) for k in holes[many]]
+
+
 def sensor_dropout(drive: Drive, entry: Scenario) -> list[Hit]:
-    """Silences of each stream; the level follows from the longest silence, the actor is the stream."""
+    """Silences of each stream and stretches of many dropped frames; the level follows from the longest silence, the actor is the stream."""
     limits, found = entry.limits("gap"), []
     for name, t_ns in drive.streams.items():
-        for t0, t1, at, gap in _joined(_silences(t_ns, drive, entry), entry.merge_s):
-            level = sum(gap >= limit * NS for limit in limits)
+        gaps = _silences(t_ns, drive, entry)
+        if name.startswith("camera_"):
+            gaps = sorted({*gaps, *_thinned(t_ns, entry)})
+        for t0, t1, at, gap in _joined(gaps, entry.merge_s):
+            level = max(1, sum(gap >= limit * NS for limit in limits))
             found.append(Hit(t0, t1, at, gap / NS, level, (name,)))
     return sorted(found, key=lambda hit: (hit.t0_ns, hit.actors))
 

@@ -143,8 +143,13 @@ def test_turns_and_bends_are_no_swerves() -> None:
     assert hits("swerve", chicane) == []
 
 
-def test_a_swerve_in_a_slight_bend_is_one() -> None:
+def test_a_swerve_in_a_slight_bend_is_one_but_not_in_a_turn() -> None:
     assert len(hits("swerve", weave(3.4, road=0.02))) == 1
+    assert hits("swerve", weave(3.8, road=0.08)) == []
+
+
+def test_a_shake_that_hardly_leaves_the_line_is_no_swerve() -> None:
+    assert hits("swerve", weave(4.8, over_s=1.0, v=30.0)) == []
 
 
 @pytest.mark.parametrize(("decel", "lateral", "found"), [(4.6, 4.2, 1), (3.0, 2.6, 0), (6.0, 1.5, 0), (1.5, 6.0, 0)])

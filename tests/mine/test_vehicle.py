@@ -13,7 +13,7 @@ from flywheel.mine.catalogue import scenario
 from flywheel.mine.detectors import detectors
 from flywheel.mine.hits import Hit
 from flywheel.mine.prepare import Drive
-from flywheel.tables import conform
+from flywheel.tables import conform, rows_table
 
 Course = Callable[[np.ndarray], np.ndarray]
 VEHICLE = ("wheel_speed_mps", "engaged", "driver_override", "fcw", "aeb", "abs", "esc")
@@ -56,6 +56,10 @@ def test_overriding_while_engaged_is_a_takeover_and_one_with_switching_off() -> 
     both = drive(braking(2.0, 8.3), engaged=flag((0, 9)), driver_override=flag((8, 9.5)))
     assert [(hit.t0_ns, hit.t1_ns) for hit in hits("disengagement", stays)] == [(at_ns(8), at_ns(13))]
     assert [(hit.t0_ns, hit.t1_ns) for hit in hits("disengagement", both)] == [(at_ns(8), at_ns(14))]
+
+
+def test_a_driver_who_acted_long_before_did_not_switch_off() -> None:
+    assert hits("disengagement", drive(braking(2.0), engaged=flag((4, 8)), driver_override=flag((2, 3)))) == []
 
 
 def test_a_takeover_needs_the_driver_unless_overrides_are_not_logged() -> None:
@@ -167,3 +171,19 @@ def test_abs_alone_is_low_grip() -> None:
 def test_what_is_not_logged_is_not_a_no(name: str, columns: dict[str, None]) -> None:
     with pytest.raises(NotEvaluable):
         hits(name, drive(STRAIGHT, **columns))
+
+
+def filmed(*, dropped: Callable[[int], bool]) -> Drive:
+    """A drive of 20 s with a camera at 10 Hz that loses some frames."""
+    frame = {"drive_id": "d", "camera": "front", "kind": "rgb", "media_sha256": "0" * 64, "ext": "jpg", "width_px": 8, "height_px": 8}
+    rows = [{**frame, "t_ns": at_ns(k / 10)} for k in range(201) if not dropped(k)]
+    return Drive(dataclasses.replace(STRAIGHT.tables(), frames=rows_table("FRAMES", rows)))
+
+
+def test_a_camera_that_drops_more_than_a_fifth_of_its_frames() -> None:
+    """Every third frame is missing from 8 to 14 s; every seventh is not enough; a silence keeps its own level."""
+    found = hits("sensor_dropout", filmed(dropped=lambda k: 80 <= k < 140 and k % 3 == 0))
+    assert [(hit.level, hit.actors) for hit in found] == [(1, ("camera_front",))]
+    assert abs(found[0].t0_ns - at_ns(8.0)) <= 2e8 and abs(found[0].t1_ns - at_ns(13.9)) <= 2e8
+    assert hits("sensor_dropout", filmed(dropped=lambda k: k % 7 == 3)) == []
+    assert [hit.level for hit in hits("sensor_dropout", filmed(dropped=lambda k: 80 <= k < 105))] == [2]
