@@ -9,13 +9,13 @@ itself drives along the road (within 45 degrees of it).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, half_width, intervals, nearest
+from flywheel.fleet.simulate import Mover
 
 RIDERS = ("car", "truck", "bus", "cyclist")
 
@@ -98,47 +98,39 @@ def lead_brakes(view: View, limits: Limits) -> Iterator[Truth]:
     yield from _graded("lead_brakes", view, who, holds, stay, least_s=0.3, others=list(view.others))
 
 
-@dataclass(frozen=True)
-class _Thing:
-    """Something in the ego's corridor or not: gap and speed along the road at every instant."""
-
-    actor_id: str
-    gap_m: Array
-    inside: Flags
-    speed_mps: Array
-    along_mps: Array
-
-
-def _things(view: View) -> Iterator[_Thing]:
-    """All vehicles, cyclists and things, parked cars too, with what they cover as they are turned."""
-    for other in (other for other in view.others if other.cls != "pedestrian"):
-        speed = np.nan_to_num(other.mover.speed_mps, nan=np.inf)
-        size = (other.length_m, other.width_m)
-        yield _thing(view, other.actor_id, other.s_m, other.d_m, other.turned_rad, size, speed, other.along_mps)
-    road, zero = view.drive.road, np.zeros(len(view.s_m))
+def parked(view: View) -> Iterator[Other]:
+    """The parked cars that come within 6 m of the ego's course across the road."""
+    road, samples = view.drive.road, len(view.s_m)
     for car in view.drive.parked:
-        s, d = road.project(np.array([car.x_m]), np.array([car.y_m]))
-        if abs(d[0] - np.clip(d[0], view.d_m.min(), view.d_m.max())) > 5.0:
+        s, d = (float(part[0]) for part in road.project(np.array([car.x_m]), np.array([car.y_m])))
+        if np.abs(d - view.d_m).min() > 6.0:
             continue
-        turned = zero + car.heading_rad - np.interp(s[0], road.s, road.heading_rad)
-        yield _thing(view, car.actor_id, zero + s[0], zero + d[0], turned, (car.length_m, car.width_m), zero, zero)
+        x, y, heading, zero = (np.full(samples, value) for value in (car.x_m, car.y_m, car.heading_rad, 0.0))
+        still = Mover(car.actor_id, car.cls, x, y, heading, zero, zero, size_m=(car.length_m, car.width_m, car.height_m))
+        turned = np.full(samples, car.heading_rad - np.interp(s, road.s, road.heading_rad))
+        gap = (s - view.s_m) * stretch(view) - car.length_m / 2 - FRONT_M
+        yield Other(
+            car.actor_id, car.cls, np.full(samples, s), np.full(samples, d), zero, np.cos(turned) > np.cos(np.pi / 4), gap,
+            car.width_m, length_m=car.length_m, mover=still, turned_rad=turned, across_mps=zero,
+        )  # fmt: skip
 
 
-def _thing(view: View, name: str, s_m: Array, d_m: Array, turned: Array, size: tuple[float, float], speed: Array, along: Array) -> _Thing:
-    c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
-    ahead = (s_m - view.s_m) * stretch(view) - FRONT_M
-    inside = (ahead > 0) & (np.abs(d_m - view.d_m) < (s * size[0] + c * size[1] + WIDTH_M) / 2)
-    return _Thing(name, np.maximum(ahead - (c * size[0] + s * size[1]) / 2, 0.0), inside, speed, along)
+def _ahead(view: View, other: Other) -> Array:
+    """From the ego's front to the nearest of a box as it is turned; infinite outside the ego's corridor."""
+    c, s = np.abs(np.cos(other.turned_rad)), np.abs(np.sin(other.turned_rad))
+    centre = (other.s_m - view.s_m) * stretch(view) - FRONT_M
+    inside = (centre > 0) & (np.abs(other.d_m - view.d_m) < half_width(other) + WIDTH_M / 2)
+    return np.where(inside, np.maximum(centre - (c * other.length_m + s * other.width_m) / 2, 0.0), np.inf)
 
 
 def stationary_object(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 32."""
-    things = [thing for thing in _things(view) if thing.inside.any()]
+    things = [other for other in (*view.others, *parked(view)) if other.cls != "pedestrian"]
     gap, who = np.full(len(view.s_m), np.inf), np.full(len(view.s_m), -1)
     for k, thing in enumerate(things):
-        better = thing.inside & (thing.gap_m < gap)
-        gap, who = np.where(better, thing.gap_m, gap), np.where(better, k, who)
-    pace, along = (_of(who, [getattr(thing, name) for thing in things], np.inf) for name in ("speed_mps", "along_mps"))
+        ahead = _ahead(view, thing)
+        gap, who = np.where(ahead < gap, ahead, gap), np.where(ahead < gap, k, who)
+    pace, along = _of(who, [thing.mover.speed_mps for thing in things], np.inf), _of(who, [thing.along_mps for thing in things], np.inf)
     closing = view.speed_mps - along
     ttc = np.where((closing > 0) & (gap <= 80.0 / limits.strict), gap / np.maximum(closing, 1e-6), np.inf)
     course = on_course(view)
@@ -167,7 +159,7 @@ def _rss_across(other: Array, own: Array) -> Array:
 def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 14."""
     course = on_course(view)
-    for other in riders(view):
+    for other in (*riders(view), *parked(view)):
         side = np.sign(other.d_m - view.d_m)
         clear = np.abs(other.d_m - view.d_m) - half_width(other) - WIDTH_M / 2
         beside = clear < _rss_across(-side * other.across_mps, side * view.v_lat_mps) / limits.strict

@@ -110,13 +110,15 @@ def rss_set(entry: Scenario) -> RssParameters:
     )  # fmt: skip
 
 
-def _beside(drive: Drive, rows: Ints, towards_mps: Reals, rules: RssParameters) -> Mask:
-    """Which rows are nearer across than they may be, their speeds towards the ego given; the ego keeps its course: no response time."""
+def _beside(drive: Drive, rows: Ints, side_m: Reals, towards_mps: Reals, rules: RssParameters) -> Mask:
+    """Which rows are nearer across than they may be, given their places to the left and their speeds towards the ego.
+
+    The ego keeps its course: it has no response time across.
+    """
     objects, lanes = drive.objects, drive.lanes
-    side = np.sign(objects.side_m[rows])
-    own = side * lanes.at(objects.clock.t_ns, lanes.lateral_mps)[objects.frame[rows]]
+    own = np.sign(side_m) * lanes.at(objects.clock.t_ns, lanes.lateral_mps)[objects.frame[rows]]
     least = rss_lateral(-towards_mps, own, rules, left_response_s=rules.response_other_s, right_response_s=0.0)
-    return np.asarray(np.abs(objects.side_m[rows]) - objects.half_m[rows] - WIDTH_M / 2 < least)
+    return np.asarray(np.abs(side_m) - objects.half_m[rows] - WIDTH_M / 2 < least)
 
 
 def _in_question(drive: Drive, rules: RssParameters, entry: Scenario) -> Courses:
@@ -126,7 +128,7 @@ def _in_question(drive: Drive, rules: RssParameters, entry: Scenario) -> Courses
     same_way = objects.is_a(*RIDERS) & objects.aligned & (objects.front_m > -FRONT_M) & (np.abs(objects.lane_m) < near_m)
     least = rss_longitudinal(objects.speed, 0.0, rules)[objects.frame]
     rows = np.flatnonzero(same_way & (objects.gap_m * entry.exit_ratio < least * max(entry.limits("share"))))
-    rows = rows[_beside(drive, rows, np.abs(objects.across_mps[rows]) + entry.settings["slack_mps"], rules)]
+    rows = rows[_beside(drive, rows, objects.side_m[rows], np.abs(objects.across_mps[rows]) + entry.settings["slack_mps"], rules)]
     return Courses(objects, same_way & np.isin(objects.track, objects.track[rows]))
 
 
@@ -137,10 +139,9 @@ def rss_violation(drive: Drive, entry: Scenario) -> list[Hit]:
     rows, clock = courses.rows, courses.clock
     if len(rows) == 0:
         return []
-    along, across = (
-        low_pass(part[rows], clock, cutoff_hz=entry.settings["low_pass_hz"]) for part in (objects.along_mps, objects.across_mps)
-    )
-    beside = _beside(drive, rows, -np.sign(objects.side_m[rows]) * across, rules)
+    cutoff, parts = entry.settings["low_pass_hz"], (objects.along_mps, objects.across_mps, objects.side_m)
+    along, across, side = (low_pass(part[rows], clock, cutoff_hz=cutoff) for part in parts)
+    beside = _beside(drive, rows, side, -np.sign(side) * across, rules)
     share = objects.gap_m[rows] / np.maximum(rss_longitudinal(objects.speed[objects.frame[rows]], along, rules), 1e-3)
     limits = entry.limits("share")
     levels, hold = [beside & (share < limit) for limit in limits], beside & (share < limits[0] / entry.exit_ratio)

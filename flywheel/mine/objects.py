@@ -17,7 +17,7 @@ REACH_M = 120.0
 SIDE_M = 30.0
 BEHIND_M, FOLLOWS_M, FOLLOWS_MPS = 20.0, 80.0, 3.0
 CROSSED_M, CROSSES_MPS = 50.0, 2.0
-ALIGNED_RAD = np.radians(45.0)
+ALIGNED_RAD, COURSE_RAD = np.radians(45.0), np.radians(30.0)
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
 
@@ -149,23 +149,30 @@ class _Frames:
         return self.lanes.at(self.t_ns, self.lanes.ego_m)[self.frame]
 
 
-def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals]:
-    """Placed rows (distance ahead of the ego's origin), the lane's turn there in the ego frame, places across the road.
+def _leaning(ego: Ego, lanes: Lanes) -> Reals:
+    """By how much the ego's course is turned against its lane at the LANES samples, rad."""
+    return np.arcsin(np.clip(lanes.lateral_mps / np.maximum(ego.at(lanes.clock.t_ns, ego.speed), 1.0), -1.0, 1.0))
 
-    Where the ego changes lanes its path is turned against the lane; the lane it is that others go along.
+
+def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals, Reals]:
+    """Placed rows (distance ahead of the ego's origin), the lane's turn there in the ego frame, places across the road, and to the left.
+
+    Where the ego changes lanes its path is turned against the lane; the lane it is that others go along, and the ego is taken to keep to
+    its present place in it. Where the ego turns off the lane its own path counts.
     """
     ego, lanes = frames.ego, frames.lanes
     if line is None or ego.pose is None or lanes is None:
         yaw = frames.spread(ego.yaw) if ego.yaw is not None else np.zeros(len(x))
         foot = place_on_arc(yaw / np.maximum(frames.spread(ego.speed), CURVE_SPEED_MPS), x, y)
-        return foot, foot.heading_rad, foot.left_m + frames.across
+        return foot, foot.heading_rad, foot.left_m + frames.across, foot.left_m
     ex, ey, heading = (frames.spread(part) for part in ego.pose)
     travelled, c, s = frames.spread(ego.travelled_m), np.cos(heading), np.sin(heading)
     foot = place(line, ex + x * c - y * s, ey + x * s + y * c, guess_m=travelled + x)
-    way_m, speed = ego.at(lanes.clock.t_ns, ego.travelled_m), ego.at(lanes.clock.t_ns, ego.speed)
-    across = foot.left_m + np.interp(foot.s_m, way_m, lanes.ego_m)
-    leaning = np.interp(foot.s_m, way_m, np.arctan(lanes.lateral_mps / np.maximum(speed, CURVE_SPEED_MPS)))
-    return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - leaning - heading, across
+    way_m, turned = ego.at(lanes.clock.t_ns, ego.travelled_m), _leaning(ego, lanes)
+    across, leaning = foot.left_m + np.interp(foot.s_m, way_m, lanes.ego_m), np.interp(foot.s_m, way_m, turned)
+    keeps = lanes.covers(frames.t_ns) & (np.abs(lanes.at(frames.t_ns, turned)) < COURSE_RAD)
+    side = np.where(keeps[frames.frame] & (np.abs(leaning) < COURSE_RAD), across - frames.across, foot.left_m)
+    return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - leaning - heading, across, side
 
 
 def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line | None) -> Objects:
@@ -174,7 +181,7 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     heads = _heads(times(rows))
     t_ns, frame = times(rows)[heads], np.cumsum(heads) - 1
     frames = _Frames(t_ns, frame, ego, lanes)
-    foot, axes, across = _foot(frames, column(rows, "x_m"), column(rows, "y_m"), line)
+    foot, axes, across, side = _foot(frames, column(rows, "x_m"), column(rows, "y_m"), line)
     length, width, vx, vy = (column(rows, name) for name in ("length_m", "width_m", "vx_mps", "vy_mps"))
     turned = np.angle(np.exp(1j * (column(rows, "heading_rad") - axes)))
     c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
@@ -184,7 +191,7 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     cls, classes = coded(rows["cls"])
     return Objects(
         clock=Clock(t_ns, int(FRAME_GAP_S * NS)), speed=ego.at(t_ns, ego.speed), frame=frame, track=track, names=names, cls=cls,
-        classes=classes, front_m=front, reach_m=reach, gap_m=np.maximum(front - reach, 0.0), side_m=across - frames.across,
+        classes=classes, front_m=front, reach_m=reach, gap_m=np.maximum(front - reach, 0.0), side_m=side,
         lane_m=across - centre, abs_m=across, half_m=(s * length + c * width) / 2, width_m=width, turned_rad=turned,
         along_mps=vx * np.cos(axes) + vy * np.sin(axes), across_mps=vy * np.cos(axes) - vx * np.sin(axes), rows=rows,
     )  # fmt: skip
