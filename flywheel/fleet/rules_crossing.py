@@ -11,7 +11,7 @@ from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.fleet.drive import instants
 from flywheel.fleet.motion import RATE_HZ
 from flywheel.fleet.oracle import EXIT, Array, Flags, Limits, Other, Rule, Truth, View, graded, intervals, runs, seconds
-from flywheel.fleet.oracle_rules import LEVELS
+from flywheel.fleet.oracle_rules import LEVELS, pedestrian_crossing
 from flywheel.fleet.sight import visible
 from flywheel.types import Level
 
@@ -146,8 +146,6 @@ def _conflict_s(view: View, other: Other) -> Array:
 
 def jaywalker_night(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 18: a crossing of row 15 in the dark, away from every crosswalk of the place."""
-    from flywheel.fleet.oracle_rules import pedestrian_crossing
-
     air = view.drive.environment
     if air.sun_elevation_deg >= -6.0 and air.illuminance_lx >= limits.dark_lx:
         return
