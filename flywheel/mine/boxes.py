@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.errors import NotEvaluable
@@ -18,6 +19,7 @@ GAP_NS = int(0.35 * NS)
 SMOOTH_HZ = 1.0
 STILL_M = 3.0
 STRIDE_NS = 4 * 10**13  # eleven hours between two tracks' timelines: nothing reaches from one into the other
+KINDS = ("cls", "subclass")
 NUMBERS = ("x_m", "y_m", "heading_rad", "length_m", "width_m", "vx_mps", "vy_mps")
 
 
@@ -45,8 +47,8 @@ class Boxes:
     def __init__(self, drive: Drive) -> None:
         self.drive = drive
         table = drive.tables.tracks
-        kinds = ["cls", "subclass"]
-        names, track = np.unique(np.asarray(table["track_id"].to_pylist(), dtype=object).astype(str), return_inverse=True)
+        table = table.filter(pa.array(np.isfinite([column(table, name) for name in NUMBERS]).all(axis=0)))
+        track, names = _coded(table, "track_id")
         ego_ns = _ego_times(drive, np.unique(times(table)))
         still = np.zeros(len(ego_ns))
         speed = drive.ego.at(ego_ns, drive.ego.speed) if len(ego_ns) else still
@@ -56,10 +58,9 @@ class Boxes:
         order = np.lexsort((t_ns, track))
         both = {name: np.concatenate([ego.get(name, still), column(table, name)])[order] for name in NUMBERS}
         self.x_m, self.y_m, self.heading_rad, self.length_m, self.width_m, self.vx_mps, self.vy_mps = (both[name] for name in NUMBERS)
-        self.t_ns, self.track, self.names = t_ns[order], track[order], [EGO, *map(str, names)]
+        self.t_ns, self.track, self.names = t_ns[order], track[order], [EGO, *names]
         self.frame = np.unique(self.t_ns, return_inverse=True)[1]
-        words = [np.concatenate([np.full(len(ego_ns), EGO, object), _words(table, kind)])[order] for kind in kinds]
-        self.cls, self.subclass = words
+        self.cls, self.subclass = (np.concatenate([np.full(len(ego_ns), EGO, object), _words(table, kind)])[order] for kind in KINDS)
 
     def is_a(self, classes: tuple[str, ...]) -> Mask:
         """Rows of these classes or subclasses; all but the ego for none."""
@@ -144,7 +145,8 @@ class Boxes:
         own = np.interp(foot.s_m, drive.ego.at(lanes.clock.t_ns, drive.ego.travelled_m), lanes.ego_m)
         across = np.where(ego, lanes.at(self.t_ns, lanes.ego_m), foot.left_m + own)
         width = lanes.latest(self.t_ns, lanes.width_m)
-        lane = np.round(np.where(ego, lanes.latest(self.t_ns, lanes.centre_m), across) / width).astype(np.int64)
+        place_m = np.where(ego, lanes.latest(self.t_ns, lanes.centre_m), across)
+        lane = np.nan_to_num(np.round(place_m / np.where(width > 0, width, np.nan)), nan=-(10**6)).astype(np.int64)
         lateral = np.where(ego, lanes.at(self.t_ns, lanes.lateral_mps), self.slope(across))
         known = lanes.covers(self.t_ns)
         return Along(s_m, across, lane, lateral, known & (foot.found | ego), known)
@@ -184,8 +186,16 @@ class Boxes:
         return left[apart], right[apart]
 
 
-def _words(table: pa.Table, name: str) -> np.ndarray:
-    return np.array([value or "" for value in table[name].to_pylist()], dtype=object)
+def _coded(table: pa.Table, name: str) -> tuple[Ints, list[str]]:
+    """A text column as codes and the words they stand for; a null is the last word, which is empty."""
+    coded = pa.concat_arrays(table[name].chunks or [pa.array([], pa.string())]).dictionary_encode()
+    words = [str(word) for word in coded.dictionary.to_pylist()]
+    return np.asarray(coded.indices.fill_null(len(words)).to_numpy(zero_copy_only=False), np.int64), [*words, ""]
+
+
+def _words(table: pa.Table, name: str) -> NDArray[np.object_]:
+    codes, words = _coded(table, name)
+    return np.array(words, dtype=object)[codes]
 
 
 def _ego_times(drive: Drive, frames: Ints) -> Ints:

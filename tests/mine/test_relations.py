@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
-from mined_drives import CAR, LANE_M, WALKER, Build, ramp
+from mined_drives import CAR, LANE_M, T0_NS, WALKER, Build, ramp
 
 from flywheel.mine.boxes import Boxes
 from flywheel.mine.composite import ask
 from flywheel.mine.detectors import hits_of
+from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.query import parse
+from flywheel.mine.related import RELATIONS
+from flywheel.tables import SCHEMAS
 
 STILL = np.zeros_like
 NS = 1e9
@@ -187,3 +190,32 @@ def test_road_edges_and_stop_signs_need_a_map_that_says_so() -> None:
     for name, why in (("in_drivable_area", "no road edges"), ("at_stop_sign", "no control of stop lines")):
         _, reasons = ask(Build().drive(), parse({"relation": name}), hits_of=hits_of)
         assert reasons == [why]
+
+
+def every_relation() -> list[dict[str, object]]:
+    """A query for each relation, of the ego and of every track, to the ego and to any track."""
+    found: list[dict[str, object]] = []
+    for name, kind in RELATIONS.items():
+        more = {"direction": "same"} if name == "heading_in_relative_direction_to" else {}
+        for of in ("any", "ego") if "of" in kind.model_fields else (None,):
+            said = {"relation": name, **more, **({"of": of} if of else {})}
+            found += [said, {"some": "any", "where": {"not": said}}]
+    return found
+
+
+def test_no_relation_fails_on_odd_drives() -> None:
+    empty = {name.lower(): SCHEMAS[name].empty_table() for name in ("SIGNALS", "TRACKS", "LIGHTS", "LANES", "FRAMES")}
+    row = {"drive_id": "d", "t0_ns": T0_NS, "t1_ns": T0_NS, "root_group": "v|d|p", "signals": []}
+    here, there = (lambda t: 5.0 + 0 * t), (lambda t: 0 * t)
+    built = [
+        Build(duration_s=0.02, lanes=False).tables(), Build(duration_s=2, speed=STILL).other("a", here, there).tables(),
+        Build(duration_s=4, drop={"ego": (1.0, 3.5)}).other("a", here, there, box={**CAR, "length_m": 0.0}).tables(),
+        Build(duration_s=2).other("a", lambda t: np.where(t > 1, np.nan, 9.0), there).tables(),
+        Build(duration_s=2, lanes=False, without=("x_m",)).other("a", here, there).tables(),
+        Build(duration_s=2, yaw=lambda t: np.full_like(t, 3.0)).other("a", here, there).other("b", here, there).tables(),
+    ]  # fmt: skip
+    for tables in (DriveTables(row=row, **empty), *built):
+        drive = Drive(tables)
+        for said in every_relation():
+            answer, _ = ask(drive, parse(said), hits_of=hits_of)
+            assert answer.sure.total_s <= (drive.t1_ns - drive.t0_ns) / NS + 1e-9, said
