@@ -51,6 +51,8 @@ def hard_cornering(drive: Drive, entry: Scenario) -> list[Hit]:
 def high_jerk(drive: Drive, entry: Scenario) -> list[Hit]:
     """Jerk at or above its bound along the path, or at or above the bound of any direction; the peak counts in bounds."""
     ego, coarse, window_s = drive.ego, drive.ego.coarse, entry.settings["window_s"]
+    if coarse.clock.period_ns > window_s / 4 * NS:
+        raise NotEvaluable(f"acceleration is sampled below {4 / window_s:g} Hz")
     along = slope(_along(ego)[coarse.rows], coarse.clock, window_s=window_s)
     share = np.abs(along) / entry.limit("L1", "longitudinal")
     if ego.ay is not None:

@@ -1,6 +1,9 @@
 """The ego's own scenarios on hand-built drives: each threshold from both sides, the level, the times, and what only looks alike."""
 
+import dataclasses
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from mined_drives import Build, at_ns, ramp
 
@@ -9,6 +12,7 @@ from flywheel.mine.catalogue import scenario
 from flywheel.mine.detectors import detectors
 from flywheel.mine.filters import slope, weighted
 from flywheel.mine.hits import Hit
+from flywheel.mine.prepare import Drive
 from flywheel.mine.segments import Clock
 
 V = 14.0
@@ -190,3 +194,10 @@ def test_a_three_point_turn_is_one_u_turn() -> None:
 def test_what_cannot_be_known_is_said(name: str, without: tuple[str, ...]) -> None:
     with pytest.raises(NotEvaluable):
         hits(name, Build(without=without))
+
+
+def test_jerk_cannot_be_told_from_a_few_samples_a_second() -> None:
+    signals = Build().tables().signals
+    slow = dataclasses.replace(Build().tables(), signals=signals.filter(pa.array(np.arange(len(signals)) % 25 == 0)))
+    with pytest.raises(NotEvaluable, match="5 Hz"):
+        detectors()["high_jerk"](Drive(slow), scenario("high_jerk"))
