@@ -16,6 +16,8 @@ Two questions, two tables:
    - TTC: the sizes of the speeds are multiplied by the cosine of the lane's heading in the *world*, the ego's with the sign of its eastward
      speed, the other's without, so TTC grows with 1 / cos h, and on a lane to the west both seem to meet head-on; the other's acceleration
      enters as its size (braking counts as speeding up). Where accelerations differ by more than 0.1 m/s2 it is our MTTC, not our TTC.
+   - Speeds: it reads a state's `velocity` as its part along x, beside a `velocity_y` that commonroad-io works out from the whole speed;
+     where states hold speed, heading and acceleration (Lanker) every speed comes out longer, by sqrt(1 + sin^2 heading).
    - THW: the time after which the ego's front *was* where the other's rear is now, in steps of 0.1 s; none if the recording ends before
      that. Ours is gap / present speed; `as theirs` waits for our ego to have driven the gap.
    - ALongReq: -DRAC plus the other's acceleration, with both of the above.
@@ -124,7 +126,7 @@ def formulae(said: Row) -> Iterator[tuple[str, float, float]]:
     """(measure, our function on its numbers, its value); a headway that it knows without a time to collision is an infinite one."""
     if said.get("HW") is None or None in said["lane"]:
         return
-    (v, a), (w, b) = ((np.array(said[who][part]) for part in ("velocity", "acceleration")) for who in ("own", "its"))
+    v, a, w, b = (np.array(said[who][part]) for who in ("own", "its") for part in ("velocity", "acceleration"))
     here, there = np.cos(said["lane"])
     speed, other, rise = np.hypot(*v) * here, np.hypot(*w) * there, np.hypot(*b) * there
     closing, closing_rise = np.sign(v[0]) * speed - other, np.sign(a[0]) * np.hypot(*a) * here - rise
