@@ -80,8 +80,8 @@ def rates_html(report: RarityReport) -> str:
     rows = "".join(f"<tr>{_numbers(r)}<td>{whisker(r, low, high)}</td></tr>" for r in known)
     text = (
         "<b>Rarity</b> = −log10 of the one-sided 95 % upper bound of the rate, so little data never looks rare. <b>Dispersion</b>: how "
-        "much more vehicle-days vary than chance alone (1); <b>clustered</b> is the interval that counts it. The bar is that interval, "
-        "the tick the rate; a bar that fades to the left means that no event was seen."
+        "much more vehicle-days vary than chance alone (1); <b>clustered</b> is the interval that counts it, with its own error. The bar "
+        "is that interval, the tick the rate; a bar that fades to the left means that no event was seen."
     )
     return f'{FADE}{key(text)}<div class="scroll"><table><tr>{head}<th>{axis(low, high)}</th></tr>{rows}</table></div>'
 
@@ -90,7 +90,7 @@ def _numbers(r: Rate) -> str:
     spread = "" if r.dispersion is None else f"{r.dispersion:.2f}"
     numbers = (
         f"{r.rarity:.2f}", r.events, f"{r.exposure:.3g}", r.vehicles, r.days, f"{r.rate:.3g}", span(r.garwood), span(r.jeffreys), spread,
-        span(r.clustered) if (r.dispersion or 0) > 1 else "as Garwood",
+        span(r.clustered) if r.clustered != r.garwood else "as Garwood",
     )  # fmt: skip
     return f"<td>{escape(r.scenario)}</td>" + "".join(f'<td class="n">{value}</td>' for value in numbers)
 

@@ -10,6 +10,7 @@ from math import log10
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flywheel.errors import NotEvaluable, require
 from flywheel.types import Record
@@ -44,7 +45,10 @@ def upper_bound(events: int, *, exposure: float, confidence: float = CONFIDENCE)
 
 
 def garwood(events: int, *, exposure: float, confidence: float = CONFIDENCE) -> Interval:
-    """Exact Poisson interval of a rate; with no event the bound is one-sided (2.996 / exposure at 95 %)."""
+    """Exact Poisson interval of a rate; with no event the bound is one-sided (2.996 / exposure at 95 %).
+
+    That rule of three costs a little: where 3.0 to 3.45 events are to be expected it covers 93.8 % at worst, 95 % or more elsewhere.
+    """
     _checked(events, exposure)
     if events == 0:
         return Interval(low=0.0, high=upper_bound(0, exposure=exposure, confidence=confidence))
@@ -142,15 +146,27 @@ def corrected(events: int, *, exposure: float, audit: Audit, spread: float = 1.0
     return events * (audit.right / audit.found) / (audit.right / audit.true) / exposure, Interval(low=float(low), high=float(high))
 
 
-def dispersion(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float | None:
-    """How much more counts of independent groups vary than Poisson's (1): Pearson's chi-square over its degrees of freedom.
-
-    With equal exposures (the default) that is variance over mean. None with fewer than two groups or without an event.
-    """
+def _pearson(counts: Sequence[int], exposures: Sequence[float] | None) -> NDArray[np.float64] | None:
+    """Each group's share of Pearson's chi-square, its mean over the degrees of freedom; None if that says nothing."""
     k = np.asarray(counts, np.float64)
     weight = np.ones(len(k)) if exposures is None else np.asarray(exposures, np.float64)
     k, weight = k[weight > 0], weight[weight > 0]
     if len(k) < 2 or k.sum() == 0:
         return None
     expected = weight * (k.sum() / weight.sum())
-    return float(((k - expected) ** 2 / expected).sum() / (len(k) - 1))
+    return np.asarray((k - expected) ** 2 / expected * (len(k) / (len(k) - 1)))
+
+
+def dispersion(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float | None:
+    """How much more counts of independent groups vary than Poisson's (1): Pearson's chi-square over its degrees of freedom.
+
+    With equal exposures (the default) that is variance over mean. None with fewer than two groups or without an event.
+    """
+    parts = _pearson(counts, exposures)
+    return None if parts is None else float(parts.mean())
+
+
+def likely_spread(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float:
+    """The dispersion plus its standard error, at least 1: few groups shall not make an interval look narrow."""
+    parts = _pearson(counts, exposures)
+    return 1.0 if parts is None else max(1.0, float(parts.mean() + parts.std(ddof=1) / len(parts) ** 0.5))

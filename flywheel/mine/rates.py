@@ -7,14 +7,26 @@ import pyarrow as pa
 
 from flywheel.errors import BadData
 from flywheel.mine.evidence import PER, Held, held
-from flywheel.mine.rarity import Audit, Interval, clustered, clustered_upper, corrected, dispersion, garwood, jeffreys, rarity
+from flywheel.mine.rarity import (
+    Audit,
+    Interval,
+    clustered,
+    clustered_upper,
+    corrected,
+    dispersion,
+    garwood,
+    jeffreys,
+    likely_spread,
+    rarity,
+)
 from flywheel.types import Record
 
 
 class Rate(Record):
     """Events per unit of exposure (`per`: h, km or encounter), all intervals 95 %; numbers are None without exposure.
 
-    `dispersion`: how much more vehicle-days vary than Poisson's (1); `clustered` is as much wider than `garwood`. `rarity` is -log10 of
+    `dispersion`: how much more vehicle-days vary than Poisson's (1); `clustered` is as much wider than `garwood`,
+    with the standard error of that added. `rarity` is -log10 of
     `upper`, the one-sided 95 % bound of the rate, clustering counted. `corrected`: with the detector's own errors taken out.
     """
 
@@ -59,12 +71,11 @@ def rate_of(scenario: str, stratum: str, one: Held, *, per: str, audit: Audit | 
     )
     if amount <= 0:
         return known
-    spread = dispersion(counts, amounts)
-    wide = max(spread or 1.0, 1.0)
+    wide = likely_spread(counts, amounts)
     fixed = corrected(events, exposure=amount, audit=audit, spread=wide) if audit and audit.right else (None, None)
     return known.model_copy(update={
         "rate": events / amount, "garwood": garwood(events, exposure=amount), "jeffreys": jeffreys(events, exposure=amount),
-        "dispersion": spread, "clustered": clustered(events, exposure=amount, spread=wide),
+        "dispersion": dispersion(counts, amounts), "clustered": clustered(events, exposure=amount, spread=wide),
         "upper": clustered_upper(events, exposure=amount, spread=wide), "rarity": round(rarity(events, exposure=amount, spread=wide), 4),
         "corrected": fixed[0], "corrected_interval": fixed[1],
     })  # fmt: skip

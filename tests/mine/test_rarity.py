@@ -15,6 +15,7 @@ from flywheel.mine.rarity import (
     dispersion,
     garwood,
     jeffreys,
+    likely_spread,
     rarity,
     upper_bound,
     wilson,
@@ -109,3 +110,11 @@ def test_a_detectors_errors_are_taken_out_and_widen_the_interval() -> None:
     assert corrected(50, exposure=10.0, audit=Audit(right=40, found=50, true=80)) == (rate, wider), "seeded"
     with pytest.raises(NotEvaluable, match="corrects nothing"):
         corrected(50, exposure=10.0, audit=Audit(right=0, found=5, true=5))
+
+
+def test_the_spread_that_counts_has_its_own_error_added() -> None:
+    counts = [5, 0, 0, 3, 0, 4]
+    assert likely_spread(counts) > (dispersion(counts) or 0) > 1
+    assert likely_spread([2, 2, 2, 2]) == 1.0 and likely_spread([0, 0]) == 1.0 and likely_spread([3]) == 1.0
+    many = counts * 50
+    assert likely_spread(many) - (dispersion(many) or 0) < 0.2 * (likely_spread(counts) - (dispersion(counts) or 0))
