@@ -17,7 +17,7 @@ REACH_M = 120.0
 SIDE_M = 30.0
 BEHIND_M, FOLLOWS_M, FOLLOWS_MPS = 20.0, 80.0, 3.0
 CROSSED_M, CROSSES_MPS = 50.0, 2.0
-ALIGNED_RAD, COURSE_RAD = np.radians(45.0), np.radians(30.0)
+ALIGNED_RAD, COURSE_RAD, COURSE_SPEED_MPS = np.radians(45.0), np.radians(30.0), 2.0
 VEHICLES = ("car", "truck", "bus")
 RIDERS = (*VEHICLES, "cyclist")
 
@@ -149,9 +149,14 @@ class _Frames:
         return self.lanes.at(self.t_ns, self.lanes.ego_m)[self.frame]
 
 
-def _leaning(ego: Ego, lanes: Lanes) -> Reals:
-    """By how much the ego's course is turned against its lane at the LANES samples, rad."""
-    return np.arcsin(np.clip(lanes.lateral_mps / np.maximum(ego.at(lanes.clock.t_ns, ego.speed), 1.0), -1.0, 1.0))
+def _leaning(ego: Ego, lanes: Lanes, way_m: Reals) -> Reals:
+    """By how much the ego's course is turned against its lane at distances along it, rad; told only by LANES samples of a moving ego."""
+    t_ns = lanes.clock.t_ns
+    speed, passed_m = ego.at(t_ns, ego.speed), ego.at(t_ns, ego.travelled_m)
+    moves = speed >= COURSE_SPEED_MPS
+    if not moves.any():
+        return np.zeros(len(way_m))
+    return np.interp(way_m, passed_m[moves], np.arcsin(np.clip(lanes.lateral_mps[moves] / speed[moves], -1.0, 1.0)))
 
 
 def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals, Reals]:
@@ -168,9 +173,9 @@ def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Place
     ex, ey, heading = (frames.spread(part) for part in ego.pose)
     travelled, c, s = frames.spread(ego.travelled_m), np.cos(heading), np.sin(heading)
     foot = place(line, ex + x * c - y * s, ey + x * s + y * c, guess_m=travelled + x)
-    way_m, turned = ego.at(lanes.clock.t_ns, ego.travelled_m), _leaning(ego, lanes)
-    across, leaning = foot.left_m + np.interp(foot.s_m, way_m, lanes.ego_m), np.interp(foot.s_m, way_m, turned)
-    keeps = lanes.covers(frames.t_ns) & (np.abs(lanes.at(frames.t_ns, turned)) < COURSE_RAD)
+    across = foot.left_m + np.interp(foot.s_m, ego.at(lanes.clock.t_ns, ego.travelled_m), lanes.ego_m)
+    leaning, own = _leaning(ego, lanes, foot.s_m), _leaning(ego, lanes, ego.at(frames.t_ns, ego.travelled_m))
+    keeps = lanes.covers(frames.t_ns) & (np.abs(own) < COURSE_RAD)
     side = np.where(keeps[frames.frame] & (np.abs(leaning) < COURSE_RAD), across - frames.across, foot.left_m)
     return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - leaning - heading, across, side
 
