@@ -29,6 +29,7 @@ TOLD = {
     "scenarionet": frozenset[str](),
     "commonroad": frozenset({EMERGENCY}),
     "physicalai": frozenset({ANIMAL}),
+    "dgp": frozenset[str](),
 }
 
 

@@ -17,21 +17,33 @@ from flywheel.mine.signals import column, times
 from flywheel.mine.tracks import Courses
 from flywheel.subclasses import ANIMAL, DEBRIS, DOOR, EMERGENCY, tells
 
+SAME_M = 0.001
 REACHED_S = 0.3  # what is this near in its last row and then no longer ahead was reached
+
+
+def would_tell(drive: Drive, word: str) -> bool:
+    """Whether the drive's source would say so if there were such a thing."""
+    subclass = drive.tables.tracks["subclass"]
+    return tells(str(drive.tables.row.get("source_format")), word, said=subclass.null_count < len(subclass))
 
 
 def must_tell(drive: Drive, word: str) -> None:
     """NotEvaluable unless the drive's source would say so if there were such a thing."""
-    subclass = drive.tables.tracks["subclass"]
-    if not tells(str(drive.tables.row.get("source_format")), word, said=subclass.null_count < len(subclass)):
+    if not would_tell(drive, word):
         raise NotEvaluable(f"the tracks would not say {word}")
 
 
 def parked_car_door(drive: Drive, entry: Scenario) -> list[Hit]:
-    """Open doors close to the ego's side while it passes; the actor is the parked vehicle, or the door if that is an object."""
+    """Open doors close to the ego's side while it passes; the actor is the parked vehicle, or the door if that is an object.
+
+    NotEvaluable where nothing could show a door: the source marks none, and each track's box keeps its size.
+    """
     objects, rules = drive.objects, entry.settings
-    narrowest = np.full(len(objects.names), np.inf)
+    narrowest, widest = np.full(len(objects.names), np.inf), np.zeros(len(objects.names))
     np.minimum.at(narrowest, objects.track, objects.width_m)
+    np.maximum.at(widest, objects.track, objects.width_m)
+    if not (would_tell(drive, DOOR) or (widest - narrowest > SAME_M).any()):
+        raise NotEvaluable("the tracks' boxes never change their size")
     parked = objects.is_a(*VEHICLES) & (np.hypot(objects.along_mps, objects.across_mps) < rules["parked_mps"])
     widened = parked & (objects.width_m - narrowest[objects.track] >= rules["widening_m"])
     courses = Courses(objects, objects.is_kind(DOOR) | widened)

@@ -39,9 +39,16 @@ def test_the_danger_of_a_door_begins_two_seconds_before_it() -> None:
     assert near(hit.t0_ns, (60 - 2.25 - 3.7 - 20) / 10)
 
 
-@pytest.mark.parametrize("built", [parked(0.6, open_m=0.3), parked(0.6, ego_mps=4.6), parked(0.6, since_s=7.0), parked(0.1, open_m=0.0)])
+@pytest.mark.parametrize("built", [parked(0.6, open_m=0.3), parked(0.6, ego_mps=4.6), parked(0.6, since_s=7.0)])
 def test_no_door_too_slow_or_already_past(built: Build) -> None:
     assert hits("parked_car_door", built) == []
+
+
+def test_boxes_that_keep_their_size_show_no_door() -> None:
+    closed = parked(0.1, open_m=0.0)
+    with pytest.raises(NotEvaluable, match="never change"):
+        hits("parked_car_door", closed)
+    assert hits("parked_car_door", say(closed, "p", subclass="car")) == [], "this source would call a door a door"
 
 
 def test_a_moving_car_that_seems_to_grow_opens_no_door() -> None:
@@ -51,7 +58,7 @@ def test_a_moving_car_that_seems_to_grow_opens_no_door() -> None:
 
 def test_a_door_may_be_an_object_of_its_own() -> None:
     built = Build(speed=lambda t: np.full_like(t, 10.0)).other("leaf", lambda t: 60 + 0 * t, lambda t: -2.0 + 0 * t, cls="other", box=BOX)
-    assert hits("parked_car_door", built) == []
+    assert hits("parked_car_door", say(built, "leaf", subclass="box")) == []
     (hit,) = hits("parked_car_door", say(built, "leaf", subclass="door"))
     assert (hit.level, hit.actors) == (1, ("leaf",)) and hit.peak == pytest.approx(2.0 - 0.25 - EGO_SIDE_M, abs=0.02)
 
@@ -92,8 +99,8 @@ def test_debris_needs_a_reaction(built: Build, levels: list[int]) -> None:
 
 def test_a_small_still_thing_of_no_class_is_debris_where_the_source_marks_debris() -> None:
     known = say(Build().other("far", lambda t: 300 + 0 * t, np.zeros_like), "far", subclass="car")
-    for size, levels in (({}, [1]), ({"width_m": 1.2}, [])):
-        built = thing(0.1, subclass=None, **size)
+    for width_m, levels in ((0.5, [1]), (1.2, [])):
+        built = thing(0.1, subclass=None, width_m=width_m)
         built.tracks += known.tracks
         assert [hit.level for hit in hits("debris", built)] == levels
 
