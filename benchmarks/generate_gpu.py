@@ -32,6 +32,7 @@ from flywheel.store import Store, media_key, open_store
 from flywheel.tables import read_table
 from flywheel.types import CONDITIONS, sha256_hex
 from generators.diffusion import DiffusersGenerator
+from generators.resident import Compiled
 
 SETTINGS: dict[str, Any] = {"strength": 0.6, "num_inference_steps": 20, "guidance_scale": 7.5}
 TFLOP_AN_IMAGE = 22.9  # counted for this work: 12 steps of two UNet passes, VAE encode and decode
@@ -69,7 +70,7 @@ def matmul_tflops(dtype: str, *, side: int = 8192) -> float:
 
     one, two = (torch.randn(side, side, device="cuda", dtype=getattr(torch, dtype)) for _ in range(2))
     once = partial(torch.matmul, one, two)
-    seconds_of(lambda: [once() for _ in range(5)])
+    seconds_of(lambda: [once() for _ in range(300)])
     return 2 * side**3 / (seconds_of(lambda: [once() for _ in range(20)], times=5) / 20) / 1e12
 
 
@@ -106,7 +107,7 @@ def plain_loop(folder: Path, store: Store, plan: Plan, out: Path, *, device: str
     return {"images": count, "seconds": wall, "images_per_s": count / wall, "in_pipeline_s_an_image": inside / count}
 
 
-def made(folder: Path, *, batch: int, dtype: str, size_px: int, compiled: bool | None) -> DiffusersGenerator:
+def made(folder: Path, *, batch: int, dtype: str, size_px: int, compiled: Compiled) -> DiffusersGenerator:
     """Our generator over the same folder."""
     return DiffusersGenerator(
         folder, dtype=dtype, batch=batch, resident=True, compiled=compiled, width_px=size_px, licence="Apache-2.0", **SETTINGS
@@ -235,16 +236,19 @@ def measured(given: argparse.Namespace, work: Path) -> Report:
     say("pipeline and frames are there; UNet parameters", found["unet_parameters"])
     options = {"batch": given.batch, "dtype": given.dtype, "size_px": size_px}
     if given.eager:
-        eager = made(folder, **options, compiled=False)
+        eager = made(folder, **options, compiled="no")
         eager.generate([])
         found["eager_ms_an_image"] = device_stages(eager, size_px=size_px)
         say("not compiled", found["eager_ms_an_image"])
         del eager
-    info = made(folder, **options, compiled=False).info
+    info = made(folder, **options, compiled="no").info
     batch = partial(put_batch, store, shas=shas, size_px=2 * size_px, info=info)
     plans = {name: batch(batch_id=f"b-{name}") for name in ("gated", "ungated", "shared")}
+    plain = partial(plain_loop, folder, store, plans["gated"], work / "plain", device=device, dtype=given.dtype, size_px=size_px)
+    found["plain"] = plain(count=given.plain)
+    say("plain", found["plain"])
     began = time.perf_counter()
-    generator = warmed(folder, **options, compiled=device == "cuda")
+    generator = warmed(folder, **options, compiled=given.compiled)
     found["load_and_compile_s"] = time.perf_counter() - began
     say("loaded, compiled, warm after", found["load_and_compile_s"])
     found["device_ms_an_image"] = device_stages(generator, size_px=size_px)
@@ -255,6 +259,7 @@ def measured(given: argparse.Namespace, work: Path) -> Report:
     found["host_ms_an_image"] = host_stages(store, plans["gated"], size_px=size_px)
     again = run_plan(store, plans["gated"], generator)
     found["drawn_again"] = again.done
+    found["unlike_plain"] = unlike(store, plans["gated"], work / "plain", count=given.plain)
     if device == "cuda":
         found["peak_gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
     found["peak_rss_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -262,20 +267,18 @@ def measured(given: argparse.Namespace, work: Path) -> Report:
     if device == "cuda":
         torch.cuda.empty_cache()
     if given.gpus > 1:
-        found["shared"] = several(str(work / "root"), plans["shared"], partial(warmed, folder, **options, compiled=True), gpus=given.gpus)
+        found["shared"] = several(
+            str(work / "root"), plans["shared"], partial(warmed, folder, **options, compiled=given.compiled), gpus=given.gpus
+        )
         say("processes", found["shared"])
-    plain = partial(plain_loop, folder, store, plans["gated"], work / "plain", device=device, dtype=given.dtype, size_px=size_px)
-    found["plain"] = plain(count=given.plain)
-    found["unlike_plain"] = unlike(store, plans["gated"], work / "plain", count=given.plain)
     return found
 
 
 def table(found: Report) -> None:
     """The report as a person reads it."""
     gated, plain = found["gated"]["images_per_s"], found["plain"]["images_per_s"]
-    print(
-        f"\n{found['device']}, torch {found['torch']}, {found['dtype']}, batch {found['batch']}, UNet {found['unet_parameters'] / 1e6:.1f} M"
-    )
+    millions = found["unet_parameters"] / 1e6
+    print(f"\n{found['device']}, torch {found['torch']}, {found['dtype']}, batch {found['batch']}, UNet {millions:.1f} M parameters")
     rows = [("plain diffusers loop", plain), ("ours, with gates", gated), ("ours, without gates", found["ungated"]["images_per_s"])]
     if "shared" in found:
         rows.append((f"ours, {found['gpus']} GPUs", found["shared"]["images_per_s"]))
@@ -292,6 +295,8 @@ def table(found: Report) -> None:
     stages = found["gated"]["stage_seconds"]
     print("  seconds of each stage (they overlap):", ", ".join(f"{name} {value:.1f}" for name, value in stages.items()))
     print(f"peak GPU memory {found.get('peak_gpu_gib', 0):.1f} GiB, peak RSS {found['peak_rss_gib']:.1f} GiB")
+    if "eager_ms_an_image" in found:
+        print("not compiled, ms an image:", found["eager_ms_an_image"])
     print(f"drawn again by a second run: {found['drawn_again']}; unlike the plain loop: {found['unlike_plain']}")
 
 
@@ -303,6 +308,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--gpus", type=int, default=1)
     parser.add_argument("--dtype", default="float16")
+    parser.add_argument("--compiled", choices=["no", "fast", "tuned"], default="fast")
     parser.add_argument("--tiny", action="store_true", help="a tiny pipeline at 64x64, to try the benchmark itself")
     parser.add_argument("--eager", action="store_true", help="also time the device's stages without the compiler")
     parser.add_argument("--out", help="write the figures here as JSON")

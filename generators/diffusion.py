@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData, BadTransport, require
 from flywheel.generate.protocol import GenerateInput, GeneratorInfo, Output, Parameter, Refused
-from generators.resident import ResidentImg2Img, covers
+from generators.resident import Compiled, ResidentImg2Img, covers
 from generators.weights_hash import weights_sha256
 
 NAME = "diffusers"
@@ -32,15 +32,15 @@ class DiffusersGenerator:
     image_guidance_scale); whatever its call does not accept is left out and not recorded. `long_side_px` enlarges or
     shrinks frames before drawing (0: as they are); sides are rounded to multiples of `multiple_px` and undone afterwards.
     `width_px` has parents made at most that wide before anything else, gates and stored image included (0: as they are).
-    `resident` draws with `generators.resident` in full batches (default: on a GPU, where that covers the pipeline); `compiled`
-    compiles it first (default: on a GPU). `batch` is how many frames are drawn at once (default: 64 resident, else 4).
+    `resident` draws with `generators.resident` in full batches (default: on a GPU, where that covers the pipeline), compiled as
+    `compiled` says (default: "fast" on a GPU, else "no"). `batch` is how many frames are drawn at once (default: 64 resident, else 4).
     """
 
     def __init__(
         self, pipeline: str | Path, *, strength: float = 0.55, guidance_scale: float = 7.5, num_inference_steps: int = 30,
         device: str | None = None, dtype: str | None = None, variant: str | None = None, revision: str | None = None,
         licence: str | None = None, offline: bool = False, long_side_px: int = 0, multiple_px: int = 8, width_px: int = 0,
-        batch: int | None = None, resident: bool | None = None, compiled: bool | None = None, **settings: Parameter,
+        batch: int | None = None, resident: bool | None = None, compiled: Compiled | None = None, **settings: Parameter,
     ) -> None:  # fmt: skip
         folder = resolve(str(pipeline), variant=variant, revision=revision, offline=offline)
         self._pipeline = load_pipeline(folder, device=device, dtype=dtype, variant=variant)
@@ -50,7 +50,7 @@ class DiffusersGenerator:
         self._long_side_px, self._multiple_px = long_side_px, multiple_px
         on_gpu = self._pipeline.device.type == "cuda"
         self._engine = (
-            self._resident(batch or BATCH_RESIDENT, on_gpu if compiled is None else compiled)
+            self._resident(batch or BATCH_RESIDENT, compiled or ("fast" if on_gpu else "no"))
             if (covers(self._pipeline, list(self._settings)) and (on_gpu if resident is None else resident))
             else None
         )
@@ -65,7 +65,7 @@ class DiffusersGenerator:
             weights_sha256=weights_sha256(folder), licence=licence or licence_of(folder), parameters=drawn_with,
         )  # fmt: skip
 
-    def _resident(self, batch: int, compiled: bool) -> ResidentImg2Img:
+    def _resident(self, batch: int, compiled: Compiled) -> ResidentImg2Img:
         taken: dict[str, Any] = dict(self._settings)
         return ResidentImg2Img(self._pipeline, **taken, batch=batch, compiled=compiled)
 

@@ -10,15 +10,17 @@ import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import require
 
-# Measured on one H100 (UNet alone, batch 64, fp16): 264 TFLOP/s eager, 387 with these and the layout below.
-COMPILE = {"conv_1x1_as_mm": True, "coordinate_descent_tuning": True}
+# How the compiler is set: "tuned" searches for each kernel's best shape, which takes many minutes once; the autoencoder's is never tuned.
+Compiled = Literal["no", "fast", "tuned"]
+FAST = {"conv_1x1_as_mm": True}
+TUNED = FAST | {"coordinate_descent_tuning": True}
 PROMPTS_KEPT = 1024
 FRAMES_AT_ONCE = 16
 TAKEN = frozenset({"strength", "guidance_scale", "num_inference_steps"})
@@ -47,7 +49,7 @@ class ResidentImg2Img:
     """Redraws frames in batches of `batch`; give it only pipelines that it `covers`. It takes their modules over."""
 
     def __init__(
-        self, pipeline: Any, *, strength: float, guidance_scale: float, num_inference_steps: int, batch: int, compiled: bool
+        self, pipeline: Any, *, strength: float, guidance_scale: float, num_inference_steps: int, batch: int, compiled: Compiled
     ) -> None:  # fmt: skip
         self._torch = require("torch", extra="generate")
         self._pipeline, self._guidance, self.batch = pipeline, guidance_scale, batch
@@ -59,11 +61,10 @@ class ResidentImg2Img:
             module.fuse_qkv_projections()
             module.to(memory_format=self._torch.channels_last)
         self.unet, self.encode, self.decode = pipeline.unet, self._encode, self._decode
-        if compiled:
+        if compiled != "no":
             keep_compiled()
-            self.unet, self.encode, self.decode = (
-                self._torch.compile(part, dynamic=False, options=COMPILE) for part in (self.unet, self.encode, self.decode)
-            )
+            self.unet = self._torch.compile(self.unet, dynamic=False, options=TUNED if compiled == "tuned" else FAST)
+            self.encode, self.decode = (self._torch.compile(part, dynamic=False, options=FAST) for part in (self.encode, self.decode))
 
     def begin(self, frames: Sequence[Pixels], prompts: Sequence[tuple[str, str]], seeds: Sequence[int]) -> Callable[[], Pixels]:
         """Launches up to `batch` frames of one shape, sides multiples of 8; gives back how to wait for (N, H, W, 3) pixels.
