@@ -63,9 +63,9 @@ def assist_intervention(stage: Stage, level: str) -> Plan:
 
 def near_assist_intervention(stage: Stage) -> Plan:
     """The driver brakes before anything warns, and the warning flickers for a single message."""
-    t = round(stage.pick(9, 13), 2)
+    t = round(round(stage.pick(9, 13) * 20) / 20, 2)  # a message of the vehicle's 20 Hz
     why = "the driver brakes; the warning is up for one message of 0.05 s, under 0.1 s"
-    return _drive(stage, "assist_intervention", [Push(t, t + 1.5, -2.2)], [_flag("fcw", t - 0.5, t - 0.45)], why, (t - 1, t + 2))
+    return _drive(stage, "assist_intervention", [Push(t, t + 1.5, -2.2)], [_flag("fcw", t - 0.51, t - 0.47)], why, (t - 1, t + 2))
 
 
 def gnss_loss(stage: Stage, level: str) -> Plan:

@@ -17,7 +17,8 @@ Shares no code with mining: agreement of the two is the test. Conventions, 100 H
 - night_intersection_lane_change: the lane index changes while |v_lat| >= 0.1 m/s, in the junction or with its entry <= 30 m ahead of
   the bumper, sun < -6 deg or < 20 lx, visibility < 1000 m or rain >= 1.9 mm/h. t0..t1: |v_lat| >= 0.1 m/s around it, 1 s at least.
 - curve_speed_adaptation: a_x <= -0.5 m/s2 for 2 s or more with a mean of -2.0 or more, no lead within 3 s headway; then a lane radius
-  <= 200 m within 5 s, where the largest |a_y| is 1.5 to 3.0 m/s2. t0 = onset of the deceleration, t1 = the apex.
+  <= 200 m within 5 s, where the largest |a_y| is 1.5 to 3.0 m/s2. t0 = onset of the deceleration, t1 = the apex,
+  the first instant within 5 % of that largest.
 - sensor_dropout: a gap between messages of more than three periods and >= 0.5 / 2 / 5 s; t0 the last message before, t1 the first after.
 """
 

@@ -10,6 +10,7 @@ from flywheel.fleet.oracle import EXIT, Array, Limits, Other, Rule, Truth, View,
 from flywheel.types import Level
 
 LEVELS: tuple[Level, ...] = ("L1", "L2", "L3")
+APEX = 0.95  # of a curve's largest lateral acceleration
 RATES_HZ = {"/imu": 100, "/gnss": 10}
 
 
@@ -124,8 +125,9 @@ def curve_speed_adaptation(view: View, limits: Limits) -> Iterator[Truth]:
         ahead = [b for b in bends if b[1] > span[0] and b[0] - span[1] <= 5 * RATE_HZ]
         if not ahead:
             continue
-        apex = ahead[0][0] + int(np.argmax(np.abs(view.lateral_mps2[ahead[0][0] : ahead[0][1] + 1])))
-        if limits.apex_mps2[0] <= abs(view.lateral_mps2[apex]) <= limits.apex_mps2[1] and apex > span[0]:
+        across = np.abs(view.lateral_mps2[ahead[0][0] : ahead[0][1] + 1])
+        apex = ahead[0][0] + int(np.argmax(across >= APEX * across.max()))
+        if limits.apex_mps2[0] <= across.max() <= limits.apex_mps2[1] and apex > span[0]:
             yield Truth(scenario="curve_speed_adaptation", level="L1", start=span[0], end=apex)
 
 

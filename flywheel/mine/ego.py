@@ -77,11 +77,12 @@ def curve_speed_adaptation(drive: Drive, entry: Scenario) -> list[Hit]:
 
 
 def _curve_hit(clock: Clock, lateral: Reals, first: int, curves: Spans, entry: Scenario) -> Hit | None:
-    apexes = [int(a + lateral[a : b + 1].argmax()) for a, b in zip(curves.first, curves.last, strict=True)]
-    apex = max(apexes, key=lambda at: lateral[at])
-    if not entry.settings["apex_low_mps2"] <= lateral[apex] <= entry.settings["apex_high_mps2"]:
+    """The hit that ends at the apex: the first instant at which the hardest curve's lateral acceleration is close to its largest."""
+    largest, a, b = max((float(lateral[a : b + 1].max()), a, b) for a, b in zip(curves.first, curves.last, strict=True))
+    if not entry.settings["apex_low_mps2"] <= largest <= entry.settings["apex_high_mps2"]:
         return None
-    return Hit(int(clock.t_ns[first]), int(clock.t_ns[apex]), int(clock.t_ns[apex]), float(lateral[apex]), 1)
+    apex = int(clock.t_ns[a + np.argmax(lateral[a : b + 1] >= entry.settings["apex_share"] * largest)])
+    return Hit(int(clock.t_ns[first]), apex, apex, largest, 1)
 
 
 DETECTORS: dict[str, Detector] = {
