@@ -84,7 +84,7 @@ def pareto(excess_s: Reals) -> tuple[float, float]:
 
     def loss(theta: Reals) -> Reals:
         shape = np.log1p(np.multiply.outer(theta, x)).mean(axis=-1)
-        return np.where(shape >= -1, np.log(shape / theta) + shape, np.inf)
+        return np.where(shape >= -1, np.log(shape / theta) + shape, 1e9)
 
     reach = np.geomspace(1e-6, 1, 60)
     grid = np.concatenate([-(1 - 1e-9) / x.max() * reach[::-1], 20 * reach])
