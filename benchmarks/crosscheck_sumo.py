@@ -110,7 +110,11 @@ def simulated(*, seed: int, index: int, folder: Path) -> tuple[Path, set[str]]:
     log = folder / "ssm" / f"drive-{index:04d}.xml"
     for part in (log.parent, folder / "logs"):
         part.mkdir(parents=True, exist_ok=True)
-    changes: dict[str, Any] = {"demand": equipped(simulate.demand, log), "_run": patiently(simulate._run), "_insert": unlimited(simulate._insert)}
+    changes: dict[str, Any] = {
+        "demand": equipped(simulate.demand, log),
+        "_run": patiently(simulate._run),
+        "_insert": unlimited(simulate._insert),
+    }
     with patch.multiple(simulate, **changes):
         drive = clear_drive(seed=seed, index=index)
     write_drive(drive, folder / "logs", camera=None)

@@ -3,13 +3,15 @@
 Extreme-value statistics need minima per encounter (frames of one encounter are not independent), rates need encounters as exposure.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
-from flywheel.mine.measures import Boxes, distance, drac, mdrac, mttc, thw, ttc, ttc_boxes
+from flywheel.mine.measures import HORIZON_S, Boxes, distance, drac, mdrac, mttc, thw, ttc, ttc_boxes
 from flywheel.mine.objects import Objects
 from flywheel.mine.passes import Moves, crossing_pets
 from flywheel.mine.segments import NS, Clock, Ints, Mask, Reals, Spans, lasting, merge, runs
@@ -99,7 +101,7 @@ def _on_path(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Colu
 
 def _sides(objects: Objects, courses: Courses) -> tuple[Mask, Mask]:
     """Who is ahead on the ego's path and who follows on it, for 0.2 s at least: what only flickers there is a doubtful box beside it."""
-    moving = objects.follows & (objects.along_mps > MOVING_MPS) & np.isfinite(objects.behind_m)
+    moving = objects.follows & (objects.along_mps > MOVING_MPS)
     ahead, behind = (_steady(side[courses.rows], courses.clock) for side in (objects.in_path, moving))
     return ahead, behind
 
@@ -129,13 +131,28 @@ def _rise(speed: Reals, clock: Clock) -> Reals:
 
 
 def _boxes(objects: Objects, courses: Courses, spans: Spans) -> Columns:
-    """The least distance and the least TTC of boxes that keep their velocity (exact, up to nuPlan's 3 s)."""
+    """The least distance and the least TTC of boxes that keep their velocity (exact, up to nuPlan's 3 s).
+
+    Worked out only where circles around the boxes leave it open: the nearest of a stretch, and those that come near in time.
+    """
     others = Boxes(*(column(objects.rows, name)[courses.rows] for name in BOX))
     same = np.ones(len(courses.rows))
     own = objects.speed[objects.frame[courses.rows]]
     ego = Boxes(same * MIDDLE_M, 0 * same, 0 * same, same * (FRONT_M - REAR_M), same * WIDTH_M, own, 0 * same)
-    nearest = _worst(courses, spans, "gap_m", "t_gap_ns", distance(ego, others))
-    return nearest | _worst(courses, spans, "ttc_boxes_s", "t_ttc_boxes_ns", ttc_boxes(ego, others, step_s=None))
+    middles = np.hypot(others.x_m - MIDDLE_M, others.y_m)
+    around = (np.hypot(FRONT_M - REAR_M, WIDTH_M) + np.hypot(others.length_m, others.width_m)) / 2
+    least = np.repeat(np.minimum.reduceat(middles, spans.first), spans.last + 1 - spans.first)
+    gap = _worked_out(distance, ego, others, middles - around <= least)
+    soon = middles - around <= HORIZON_S * np.hypot(others.vx_mps - own, others.vy_mps)
+    time = _worked_out(partial(ttc_boxes, step_s=None), ego, others, soon)
+    return _worst(courses, spans, "gap_m", "t_gap_ns", gap) | _worst(courses, spans, "ttc_boxes_s", "t_ttc_boxes_ns", time)
+
+
+def _worked_out(measure: Callable[[Boxes, Boxes], Reals], ego: Boxes, others: Boxes, chosen: Mask) -> Reals:
+    """A measure of the chosen rows, infinite elsewhere."""
+    found, rows = np.full(len(chosen), np.inf), np.flatnonzero(chosen)
+    found[rows] = measure(ego.take(rows), others.take(rows))
+    return found
 
 
 def _crossed(objects: Objects, courses: Courses, spans: Spans, ego: Ego) -> Columns:

@@ -5,13 +5,15 @@ positive while the gap shrinks. A time that never comes is infinite; a number th
 Formulae are the standard ones; what a source fixes beyond them is said where it is used.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from flywheel.mine.rss import AD_RSS, R157_RSS, RSS_SETS, RssParameters, rss_dangerous, rss_lateral, rss_longitudinal, rss_opposite
-from flywheel.mine.segments import Mask, Reals
+from flywheel.mine.segments import Ints, Mask, Reals
 
 __all__ = [
     "AD_RSS", "R157_RSS", "RSS_SETS", "Boxes", "RssParameters", "distance", "drac", "fsm_pfs", "jerk", "mdrac", "mttc", "overlap_s", "pet",
@@ -135,16 +137,15 @@ class Boxes:
     vx_mps: Reals
     vy_mps: Reals
 
-    @property
+    @cached_property
     def axes(self) -> tuple[tuple[Reals, Reals], tuple[Reals, Reals]]:
         """Unit vectors along and across."""
         c, s = np.cos(self.heading_rad), np.sin(self.heading_rad)
         return (c, s), (-s, c)
 
-    @property
-    def standing(self) -> "Boxes":
-        """The same boxes at rest."""
-        return replace(self, vx_mps=np.zeros_like(self.vx_mps), vy_mps=np.zeros_like(self.vy_mps))
+    def take(self, rows: Ints) -> "Boxes":
+        """Some of the boxes."""
+        return Boxes(*(getattr(self, part.name)[rows] for part in fields(self)))
 
     def reach_m(self, axis: tuple[Reals, Reals]) -> Reals:
         """Half of what a box covers along an axis."""
@@ -152,19 +153,23 @@ class Boxes:
         return np.asarray(along * self.length_m / 2 + across * self.width_m / 2)
 
 
+def _shadows(a: Boxes, b: Boxes) -> Iterator[tuple[Reals, Reals, Reals]]:
+    """On each of the four axes: b's distance from a, its speed, and the distance at which both touch."""
+    dx, dy, wx, wy = b.x_m - a.x_m, b.y_m - a.y_m, b.vx_mps - a.vx_mps, b.vy_mps - a.vy_mps
+    for x, y in (*a.axes, *b.axes):
+        yield dx * x + dy * y, wx * x + wy * y, a.reach_m((x, y)) + b.reach_m((x, y))
+
+
 def overlap_s(a: Boxes, b: Boxes) -> tuple[Reals, Reals]:
     """When moving boxes begin and cease to overlap, s from now (negative: already); (inf, -inf) where they never do.
 
     Exact: on each of the four axes of the separating-axis theorem the shadows of two boxes overlap in one interval of time.
     """
-    dx, dy, wx, wy = b.x_m - a.x_m, b.y_m - a.y_m, b.vx_mps - a.vx_mps, b.vy_mps - a.vy_mps
-    begins, ends = np.full(np.shape(dx), -np.inf), np.full(np.shape(dx), np.inf)
-    for axis in (*a.axes, *b.axes):
-        distance, speed = dx * axis[0] + dy * axis[1], wx * axis[0] + wy * axis[1]
-        reach = a.reach_m(axis) + b.reach_m(axis)
+    begins, ends = np.full(np.shape(a.x_m), -np.inf), np.full(np.shape(a.x_m), np.inf)
+    for distance_m, speed, reach in _shadows(a, b):
         still = np.abs(speed) < STILL_MPS
-        pace, ahead = np.where(still, 1.0, np.abs(speed)), -np.sign(speed) * distance
-        inside = np.where(np.abs(distance) <= reach, np.inf, -np.inf)
+        pace, ahead = np.where(still, 1.0, np.abs(speed)), -np.sign(speed) * distance_m
+        inside = np.where(np.abs(distance_m) <= reach, np.inf, -np.inf)
         begins = np.maximum(begins, np.where(still, -inside, (ahead - reach) / pace))
         ends = np.minimum(ends, np.where(still, inside, (ahead + reach) / pace))
     never = begins > ends
@@ -173,9 +178,9 @@ def overlap_s(a: Boxes, b: Boxes) -> tuple[Reals, Reals]:
 
 def distance(a: Boxes, b: Boxes) -> Reals:
     """Distance between the outlines of boxes, m; 0 where they overlap."""
-    begins, ends = overlap_s(a.standing, b.standing)
+    parted = np.any([np.abs(distance_m) > reach for distance_m, _, reach in _shadows(a, b)], axis=0)
     apart = np.minimum(_corners_m(a, b), _corners_m(b, a))
-    return _known(np.where(begins < ends, 0.0, apart), apart)
+    return _known(np.where(parted, apart, 0.0), apart)
 
 
 def _corners_m(a: Boxes, b: Boxes) -> Reals:

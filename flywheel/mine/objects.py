@@ -79,7 +79,8 @@ class Objects:
     @property
     def follows(self) -> Mask:
         """Aligned vehicles and riders behind whose box overlaps the ego's width on its path."""
-        return self.is_a(*RIDERS) & self.aligned & (self.behind_m > 0) & (np.abs(self.side_m) < self.half_m + WIDTH_M / 2)
+        behind = (self.behind_m > 0) & np.isfinite(self.behind_m)
+        return self.is_a(*RIDERS) & self.aligned & behind & (np.abs(self.side_m) < self.half_m + WIDTH_M / 2)
 
     def nearest_ahead(self, chosen: Mask) -> Ints:
         """For every frame the chosen row with the smallest gap, -1 where there is none."""
@@ -96,13 +97,10 @@ class Objects:
 
 
 def _thinned(t_ns: Ints) -> Mask:
-    """Rows kept: all, or at most one frame every 0.1 s where the tracker is faster than 12 Hz."""
-    frames = t_ns[_heads(t_ns)]
-    if len(frames) < 3 or NS / np.median(np.diff(frames)) <= FASTEST_HZ:
+    """Frames kept: all, or at most one every 0.1 s where the tracker is faster than 12 Hz."""
+    if len(t_ns) < 3 or NS / np.median(np.diff(t_ns)) <= FASTEST_HZ:
         return np.ones(len(t_ns), bool)
-    slot = (frames - frames[0]) // (NS // 10)
-    kept = np.diff(slot, prepend=-1) != 0
-    return np.asarray(kept[np.cumsum(_heads(t_ns)) - 1])
+    return np.asarray(np.diff((t_ns - t_ns[0]) // (NS // 10), prepend=-1) != 0)
 
 
 def _heads(t_ns: Ints) -> Mask:
@@ -122,7 +120,9 @@ def _near(tracks: pa.Table, ego: Ego) -> pa.Table:
     Far behind only what drives the ego's way can, for it follows, and what drives across behind it.
     """
     x, y = column(tracks, "x_m"), column(tracks, "y_m")
-    kept = _thinned(times(tracks)) & ego.covers(times(tracks))
+    heads = _heads(times(tracks))
+    t_ns = times(tracks)[heads]
+    kept = (_thinned(t_ns) & ego.covers(t_ns))[np.cumsum(heads) - 1]
     follows = (x > -FOLLOWS_M) & (column(tracks, "vx_mps") >= FOLLOWS_MPS)
     crosses = (x > -CROSSED_M) & (np.abs(column(tracks, "vy_mps")) >= CROSSES_MPS)
     return tracks.filter(pa.array(kept & (follows | crosses | (x > -BEHIND_M)) & (x < REACH_M) & (np.abs(y) < np.maximum(SIDE_M, 0.7 * x))))
@@ -188,7 +188,8 @@ def read_objects(tracks: pa.Table, *, ego: Ego, lanes: Lanes | None, line: Line 
     frames = _Frames(t_ns, frame, ego, lanes)
     foot, axes, across, side = _foot(frames, column(rows, "x_m"), column(rows, "y_m"), line)
     length, width, vx, vy = (column(rows, name) for name in ("length_m", "width_m", "vx_mps", "vy_mps"))
-    turned = np.angle(np.exp(1j * (column(rows, "heading_rad") - axes)))
+    turned = column(rows, "heading_rad") - axes
+    turned -= 2 * np.pi * np.round(turned / (2 * np.pi))
     c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
     centre = lanes.latest(t_ns, lanes.centre_m)[frame] if lanes is not None else np.full(len(across), np.nan)
     front, reach = np.where(foot.found, foot.s_m - FRONT_M, -np.inf), (c * length + s * width) / 2

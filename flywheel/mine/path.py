@@ -71,18 +71,18 @@ class Placed:
 
 def place(line: Line, x_m: Reals, y_m: Reals, *, guess_m: Reals) -> Placed:
     """Feet of points on a line, by Newton steps from a guess along it."""
-    s_m = guess_m.copy()
+    s_m, left_m, turn = guess_m.copy(), np.zeros_like(guess_m), np.zeros_like(guess_m)
     open_ = np.arange(len(s_m))
     for _ in range(STEPS):
         px, py, heading = line.at(s_m[open_])
-        move = np.clip((x_m[open_] - px) * np.cos(heading) + (y_m[open_] - py) * np.sin(heading), -10.0, 10.0)
+        dx, dy, c, s = x_m[open_] - px, y_m[open_] - py, np.cos(heading), np.sin(heading)
+        left_m[open_], turn[open_] = dy * c - dx * s, heading
+        move = np.clip(dx * c + dy * s, -10.0, 10.0)
         s_m[open_] += move
         open_ = open_[np.abs(move) > CLOSE_M]
-    px, py, heading = line.at(s_m)
-    left = (y_m - py) * np.cos(heading) - (x_m - px) * np.sin(heading)
     found = np.ones(len(s_m), bool)
     found[open_] = False
-    return Placed(s_m, left, heading, found)
+    return Placed(s_m, left_m, turn, found)
 
 
 def place_on_arc(curvature_1pm: Reals, x_m: Reals, y_m: Reals) -> Placed:

@@ -39,7 +39,9 @@ class Courses:
 
     def __init__(self, objects: Objects, chosen: Mask) -> None:
         rows = np.flatnonzero(chosen)
-        self.rows = rows[np.lexsort((objects.frame[rows], objects.track[rows]))]
+        # The rows are sorted by frame; 16-bit numbers are sorted by radix, ten times as fast.
+        track = objects.track[rows]
+        self.rows = rows[np.argsort(track.astype(np.uint16) if len(objects.names) < 1 << 16 else track, kind="stable")]
         self.track = objects.track[self.rows]
         t_ns = objects.clock.t_ns[objects.frame[self.rows]]
         # Tracks follow one another on one clock: a step back or a new track is a gap of a minute.

@@ -10,6 +10,7 @@ from flywheel.mine.measures import (
     R157_RSS,
     RSS_SETS,
     Boxes,
+    distance,
     drac,
     fsm_pfs,
     jerk,
@@ -172,3 +173,17 @@ def test_cut_in_rule_and_fuzzy_safety() -> None:
 def test_fuzzy_safety_falls_with_the_gap(gap: float, rear: float, lead: float) -> None:
     worse, better = fsm_pfs(gap, rear, lead), fsm_pfs(gap + 1, rear, lead)
     assert 0 <= better <= worse <= 1
+
+
+@given(moving, moving)
+def test_distance_is_that_of_the_nearest_points_of_the_outlines(one: tuple[float, ...], two: tuple[float, ...]) -> None:
+    a, b = box(*one), box(*two)
+    along = np.linspace(-1, 1, 81)
+    outlines = []
+    for part in (a, b):
+        c, s = np.cos(part.heading_rad[0]), np.sin(part.heading_rad[0])
+        sides = [(u, v) for side in (-1, 1) for u, v in [(along * 2, side + 0 * along), (side * 2 + 0 * along, along)]]
+        outlines.append(np.concatenate([np.stack([part.x_m[0] + u * c - v * s, part.y_m[0] + u * s + v * c], 1) for u, v in sides]))
+    nearest = float(np.hypot(*(outlines[0][:, None] - outlines[1]).reshape(-1, 2).T).min())
+    apart = float(distance(a, b)[0])
+    assert apart == (0.0 if overlap_s(a, b)[0] <= 0 <= overlap_s(a, b)[1] else pytest.approx(nearest, abs=0.03))
