@@ -187,6 +187,7 @@ def oncoming_incursion(view: View, limits: Limits) -> Iterator[Truth]:
         over = view.drive.place.lane_m / 2 + (sin * other.length_m + cos * other.width_m) / 2 - np.abs(other.d_m - view.centre_m)
         gap, closing = _ahead_m(view, other) - (cos * other.length_m + sin * other.width_m) / 2, view.speed_mps - other.along_mps
         oncoming = (np.cos(other.turned_rad) < -0.5) & (other.mover.speed_mps >= 1.0) & (gap > 0) & (closing > 0)
+        oncoming &= view.speed_mps >= 2.0
         ttc = np.where(oncoming, gap / np.maximum(closing, 1e-6), np.inf)
         reach, soon = 0.3 * limits.strict, 4.0 / limits.strict
         enter, stay = (over > reach) & (ttc < soon), (over > EXIT * reach) & (ttc < soon / EXIT)
@@ -208,7 +209,7 @@ def road_departure(view: View, limits: Limits) -> Iterator[Truth]:
 
 def lane_departure(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 37, the lane."""
-    off = _off_centre(view)
+    off = np.where(view.speed_mps >= 2.0, _off_centre(view), 0.0)
     for span in intervals(off > 0.5 * limits.strict, off > EXIT * 0.5 * limits.strict):
         long = any(seconds(run) >= 2.0 * limits.strict for run in runs(off[span[0] : span[1] + 1] > 0.5 * limits.strict))
         if long and view.lane[span[0]] == view.lane[span[1]]:

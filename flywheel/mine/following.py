@@ -83,7 +83,8 @@ def lead_brakes(drive: Drive, entry: Scenario) -> list[Hit]:
     headway = thw(_of(lead, objects.gap_m), objects.speed)
     near, within = headway < entry.settings["headway_s"], headway < entry.settings["headway_s"] / entry.exit_ratio
     hold = within & (accel <= limits[0] * entry.exit_ratio)
-    return _hits(objects, lead, entry, levels=[near & (accel <= limit) for limit in limits], hold=hold, worst=accel)
+    found = _hits(objects, lead, entry, levels=[near & (accel <= limit) for limit in limits], hold=hold, worst=accel)
+    return [hit for hit in found if hit.peak >= -entry.settings["plausible_mps2"]]
 
 
 def stationary_object(drive: Drive, entry: Scenario) -> list[Hit]:

@@ -32,7 +32,8 @@ def _same_lane(lanes: Lanes, spans: Spans) -> Mask:
 def lane_departure(drive: Drive, entry: Scenario) -> list[Hit]:
     """Stretches off the lane's centre that last and are no lane change."""
     lanes = drive.lanes
-    off = np.where(lanes.in_junction, 0.0, np.abs(lanes.ego_m - lanes.centre_m))
+    drives = drive.ego.at(lanes.clock.t_ns, drive.ego.speed) >= entry.settings["least_speed_mps"]
+    off = np.where(lanes.in_junction | ~drives, 0.0, np.abs(lanes.ego_m - lanes.centre_m))
     limit = entry.limit("L1", "offset")
     spans, level = graded([off > limit], off > limit * entry.exit_ratio, lanes.clock, min_s=entry.min_duration_s, merge_s=entry.merge_s)
     same = _same_lane(lanes, spans)
@@ -132,7 +133,8 @@ def oncoming_incursion(drive: Drive, entry: Scenario) -> list[Hit]:
     moving = np.hypot(objects.along_mps, objects.across_mps) >= rules["moving_mps"]
     oncoming = moving & (np.abs(objects.turned_rad) > np.radians(rules["off_lane_deg"])) & _on_the_way(drive, rules["beyond_m"])
     closing = objects.speed[objects.frame] - objects.along_mps
-    ahead = oncoming & (objects.gap_m > 0) & (closing > 0)
+    drives = objects.speed[objects.frame] >= rules["least_speed_mps"]
+    ahead = oncoming & drives & (objects.gap_m > 0) & (closing > 0)
     ttc = np.where(ahead, objects.gap_m / np.maximum(closing, 1e-9), np.inf)
     limit, reach, ease = entry.limit("L1", "ttc"), rules["reach_over_m"], entry.exit_ratio
     masks = (ahead & (over > reach) & (ttc < limit)), (ahead & (over > reach * ease) & (ttc < limit / ease))
