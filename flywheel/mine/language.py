@@ -1,7 +1,7 @@
 """Search in plain words over what was mined: each event gets a caption, captions and query are compared as sentences and as structure.
 
 The structure (see `understand`) counts the share of what was asked that an event fits; the text the cosine of the two sentences. Ranked
-by both: structure first where anything was understood, the text among equals and for all that was not understood.
+by both: the more of the words were understood, the more the structure counts, the text for the rest and among equals.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +17,7 @@ from flywheel.mine import query as q
 from flywheel.mine.adhoc import run_query
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.describe import described
+from flywheel.mine.segments import Reals
 from flywheel.mine.sentences import Encoder
 from flywheel.mine.understand import Step, Understood, table, understand, words
 from flywheel.store import Store
@@ -39,6 +40,7 @@ ODD = {
     "traffic:dense": "dense traffic", "temp:cold": "cold",
 }  # fmt: skip
 # What counts how much of the structure: what happened before who took part and where.
+STRUCTURE = 0.75
 WEIGHTS = {"scenario": 3.0, "actor": 2.0, "whole": 2.0, "condition": 1.0, "level": 1.0}
 
 
@@ -75,13 +77,17 @@ def _says() -> Mapping[str, str]:
 
 def caption(row: Row, *, classes: Sequence[str], definitions: Mapping[str, str]) -> str:
     """An event in words: what, how hard, with whom, under which light and weather, where."""
-    name = row["scenario"].replace("_", " ")
-    what = _says().get(row["scenario"]) or definitions.get(row["scenario"], name).split(". ")[0].rstrip(".")
     sky = Condition.parse(row["condition"])
     around = [ODD[part] for part in (row["odd"] or "").split("|") if part in ODD]
     who = f" with {' and '.join(f'a {cls}' for cls in classes)}" if classes else ""
-    where = "".join(f", {text}" for text in around)
-    return f"{name}: {what}{who}, {SKY[sky.lighting]}, {SKY[sky.weather]}{where}. {SEVERITY[row['level']].capitalize()}."
+    where = ", ".join([SKY[sky.lighting], SKY[sky.weather], *around])
+    return f"{headline(row, definitions=definitions)}{who}, {where}. {SEVERITY[row['level']].capitalize()}."
+
+
+def headline(row: Row, *, definitions: Mapping[str, str]) -> str:
+    """What happened, and nothing of where and when."""
+    name = row["scenario"].replace("_", " ")
+    return f"{name}: {_says().get(row['scenario']) or definitions.get(row['scenario'], name).split('. ')[0].rstrip('.')}"
 
 
 def actor_classes(store: Store, rows: Iterable[Row]) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -110,10 +116,10 @@ def search(store: Store, text: str, *, encoder: Encoder | None, top: int = 10, b
     definitions = {entry.name: entry.definition for entry in catalogue()}
     captions = [caption(row, classes=kind, definitions=definitions) for row, kind in zip(rows, kinds, strict=True)]
     asked = understand(text)
-    cosine = _cosine(encoder, text, captions) if encoder is not None and by != "structure" else None
+    headlines = [headline(row, definitions=definitions) for row in rows]
+    cosine = _cosine(encoder, text, captions, headlines) if encoder is not None and by != "structure" else None
     share = _structured(store, asked, rows, kinds) if by != "text" else None
-    score = _score(cosine, share)
-    known = any(not step.empty for step in asked.steps)
+    score = _score(cosine, share, known=asked.known, count=len(rows))
     hits = [
         SearchHit(
             **{name: rows[i][name] for name in ("event_id", "scenario", "level", "drive_id", "t0_ns", "t1_ns")}, caption=captions[i],
@@ -123,27 +129,29 @@ def search(store: Store, text: str, *, encoder: Encoder | None, top: int = 10, b
         for i in np.argsort(-score, kind="stable")[:top]
         if score[i] > 0
     ]  # fmt: skip
-    where = asked.query() if known else {}
+    where = asked.query() if share is not None or any(not step.empty for step in asked.steps) else {}
     return SearchResult(
         text=text, understood=described(q.parse(where)) if where else "nothing: ranked by the text alone", structure=where,
         ignored=asked.ignored, encoder=encoder.name if encoder is not None else "none", hits=tuple(hits),
     )  # fmt: skip
 
 
-def _cosine(encoder: Encoder, text: str, captions: list[str]) -> np.ndarray:
-    vectors = encoder.texts([text, *captions])
-    return np.asarray(vectors[1:] @ vectors[0], np.float64)
+def _cosine(encoder: Encoder, text: str, captions: list[str], headlines: list[str]) -> Reals:
+    """The mean of the cosines with the caption and with its headline alone, which a long caption drowns."""
+    vectors = encoder.texts([text, *captions, *headlines])
+    found = np.asarray(vectors[1:] @ vectors[0], np.float64)
+    return np.asarray(found.reshape(2, -1).mean(axis=0))
 
 
-def _score(cosine: np.ndarray | None, share: np.ndarray | None) -> np.ndarray:
-    """Structure ranks, the text decides among equals; alone if the other is not there."""
+def _score(cosine: Reals | None, share: Reals | None, *, known: float, count: int) -> Reals:
+    """Structure and text weighed by the share of the words that were understood; one alone if the other is not there."""
     if share is None:
-        assert cosine is not None
-        return cosine
-    return np.asarray(share) if cosine is None else 0.75 * share + 0.25 * np.clip(cosine, 0, 1)
+        return np.zeros(count) if cosine is None else cosine
+    weight = STRUCTURE * known
+    return share if cosine is None else weight * share + (1 - weight) * np.clip(cosine, 0, 1)
 
 
-def _structured(store: Store, asked: Understood, rows: list[Row], kinds: list[tuple[str, ...]]) -> np.ndarray | None:
+def _structured(store: Store, asked: Understood, rows: list[Row], kinds: list[tuple[str, ...]]) -> Reals | None:
     """For each event the share of what was understood that it fits; 0 for what was excluded; None where nothing was understood."""
     steps = [step for step in asked.steps if not step.empty]
     if not steps:

@@ -79,6 +79,11 @@ class Understood(Record):
     within_s: float = THEN_S
     ignored: tuple[str, ...] = ()
 
+    @property
+    def known(self) -> float:
+        """The share of the words, fillers left out, that were understood."""
+        return 1 - len(self.ignored) / max(len(stems(self.text)), 1)
+
     def query(self) -> Where:
         """The structured query; BadData if nothing was understood."""
         steps = [_where(step) for step in self.steps if not step.empty]

@@ -128,6 +128,7 @@ def test_structure_ranks_what_fits_most(store: DiskStore) -> None:
     assert found.understood == "hard_braking and not rain" and found.structure["and"][0] == {"scenario": "hard_braking"}
     slow = search(store, "hard braking slower than 10 km/h", encoder=None).hits[0]
     assert slow.structure is not None and slow.structure < 1
+    assert search(store, "purple dragons", encoder=None).hits == ()
     fast = search(store, "hard braking faster than 50 km/h", encoder=None).hits[0]
     assert (fast.scenario, fast.structure) == ("hard_braking", 1.0)
 
