@@ -24,17 +24,21 @@ def query(root: Root, asked: Asked, batch: Batch = None, files: Scenarios = None
     from flywheel.mine.understand import understand
 
     file = Path(asked)
+    ignored: tuple[str, ...] = ()
     if file.suffix in (".toml", ".json"):
         node = read_query(file.read_text() if file.is_file() else "", at=asked)
     elif "{" in asked or "=" in asked:
         node = read_query(asked)
     else:
-        node = parse(understand(asked).query())
+        meant = understand(asked)
+        node, ignored = parse(meant.query()), meant.ignored
     answered = run_query(open_store(root), node, batch_id=batch)
     if as_json:
         show.emit_json(answered)
         return
     show.out.print(f"[bold]query[/]  {escape(answered.query)}", highlight=False)
+    if ignored:
+        show.out.print(f"not understood: {', '.join(ignored)}", highlight=False)
     show.emit_rows(answered.events, title=f"{len(answered.events)} events in {answered.drives} drives", as_json=False, columns=COLUMNS)
     for why, drives in sorted(answered.not_evaluable.items()):
         show.out.print(f"not evaluable in {drives} of {answered.drives} drives: {escape(why)}", highlight=False)
