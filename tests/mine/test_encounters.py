@@ -1,6 +1,8 @@
 """Encounters and post-encroachment times against values worked out by hand."""
 
 import dataclasses
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mined_drives import CAR, T0_NS, WALKER, Build, at_ns, ramp
+from mining_store import put_drive
+from typer.testing import CliRunner
 
+from flywheel.cli import app
 from flywheel.mine.prepare import Drive
-from flywheel.tables import SCHEMAS, rows_table
+from flywheel.mine.run import mine_batch
+from flywheel.store import DiskStore
+from flywheel.tables import SCHEMAS, read_table, rows_table
 
+run = CliRunner().invoke
 NO_POSE = ("x_m", "y_m", "heading_rad")
 
 
@@ -113,3 +121,18 @@ def test_any_boxes_can_be_met(boxes: list[dict[str, Any]], speed: float) -> None
     table = found.encounters
     assert table.schema.equals(SCHEMAS["ENCOUNTERS"]) and not any(table[n].null_count for n in ("gap_m", "t0_ns", "exposure_s"))
     assert (pa.compute.min(table["gap_m"]).as_py() or 0) >= 0 and all(row["t1_ns"] >= row["t0_ns"] for row in table.to_pylist())
+
+
+def test_a_mined_batch_has_its_encounters_and_the_command_lists_the_worst_first(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path)
+    put_drive(store, "near", Build(duration_s=5).other("wall", lambda t: 40 + 0 * t, np.zeros_like))
+    put_drive(store, "far", Build(duration_s=5).other("slow", lambda t: 40 + 8 * t, np.zeros_like))
+    put_drive(store, "alone", Build(duration_s=5))
+    mine_batch(store, "b-1")
+    assert {row["drive_id"]: row["track_id"] for row in read_table(store, "ENCOUNTERS").to_pylist()} == {"near": "wall", "far": "slow"}
+    for by, expected in (("ttc_s", ["wall", "slow"]), ("drac_mps2", ["wall", "slow"]), ("pet_s", [])):
+        said = run(app, ["encounters", "--root", str(tmp_path), "--by", by, "--json"])
+        assert said.exit_code == 0 and [row["track_id"] for row in json.loads(said.output)] == expected
+    (worst,) = json.loads(run(app, ["encounters", "--root", str(tmp_path), "--top", "1", "--json"]).output)
+    assert worst["mdrac_mps2"] == "inf" and worst["root_group"] == "v-near|2026-11-01|town"
+    assert run(app, ["encounters", "--root", str(tmp_path), "--relation", "crossing"]).exit_code == 0
