@@ -14,6 +14,8 @@ What the device means by its measures (MSDevice_SSM.cpp), and where it must diff
   bumpers. At right angles they are nearly one zone.
 - It forgets a crossing foe 15 s after it left, and logs TTC below 30 s only (`over SUMO's limits`); we look at who is within 50 m or 4 s of
   the ego's way (`beyond our reach`). It knows the two seconds before the drive begins.
+- MDRAC has a pole where TTC is the reaction time, and is infinite below: SUMO leaves those steps out and logs the largest before them
+  (`no time left`). At a cut-in the first moment is the worst, so one step of 0.1 s decides a DRAC.
 - People, things, parked cars and scripted cars that its traffic must not see are no vehicles to SUMO (`not SUMO's`).
 """
 
@@ -157,8 +159,8 @@ def compared(stem: str, t0_ns: int, rows: list[Row], sumo: dict[tuple[str, str],
             theirs = sumo.get((foe, measure))
             if ours or theirs:
                 spans = [((row["t0_ns"] - t0_ns) / 1e9, (row["t1_ns"] - t0_ns) / 1e9) for row in met]
-                people = any(row["cls"] == "pedestrian" for row in met)
-                why = verdict(measure, ours, theirs, spans=spans, foreign=foe in unseen or people)
+                foreign = foe in unseen or foe.startswith("parked") or any(row["cls"] == "pedestrian" for row in met)
+                why = verdict(measure, ours, theirs, spans=spans, foreign=foreign)
                 yield Compared(stem, foe, measure, *_split(ours, theirs), why)
 
 
@@ -173,6 +175,8 @@ def verdict(measure: str, ours: tuple[float, float] | None, theirs: Said | None,
         return "forecast at a junction"
     if ours and theirs and abs(ours[0] - theirs[0]) <= absolute + relative * abs(theirs[0]):
         return "agree"
+    if ours and theirs and np.isinf(ours[0]):
+        return "no time left"
     if theirs and theirs[1] < 0:
         return "before the drive"
     if theirs and not any(since - 0.2 <= theirs[1] <= until + 0.2 for since, until in spans):
