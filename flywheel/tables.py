@@ -127,7 +127,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("encoder", TEXT), ("vector", pa.list_(pa.float32())),
     ),
     "NOVELTY": _schema(
-        ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("place", TEXT), ("cluster", TEXT), ("cluster_size", I64),
+        ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("place", TEXT),
+        ("cluster", TEXT), ("cluster_size", I64),
         optional=(("novelty_place", REAL), ("novelty_fleet", REAL)),
     ),
     # Once a second: how far apart two predictions of the next three seconds lie, and how far the driven way lay from the learned one.

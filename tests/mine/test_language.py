@@ -93,7 +93,7 @@ def test_a_users_scenario_is_understood_by_its_name(tmp_path: Path, monkeypatch:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> DiskStore:
     """Three drives, mined: braking in a rainy night, braking by day, and a pedestrian who crosses in a rainy night."""
-    from test_run import put_drive
+    from mining_store import put_drive
 
     found = DiskStore(tmp_path_factory.mktemp("words"))
     walks = Build(speed=lambda t: np.full_like(t, 8.0), sky=NIGHT_RAIN).other(

@@ -190,7 +190,7 @@ def test_some_and_a_scenario_mean_that_the_track_takes_part() -> None:
 
 
 def put(tmp_path: Path, **drives: Build) -> DiskStore:
-    from test_run import put_drive
+    from mining_store import put_drive
 
     store = DiskStore(tmp_path / "root")
     for name, built in drives.items():
