@@ -12,25 +12,14 @@ from flywheel.tables import read_table
 
 OWNERS = ["team:data-engineering"]
 DEPS = ["drives", "signals", "tracks", "lights", "lanes", "frames"]
+WHAT = {
+    "EVENTS": "Rare driving events: scenario, level, interval, peak and actors.",
+    "ENCOUNTERS": "One row for each road user met: shortest TTC and THW, PET, DRAC and their like, and when.",
+    "EXPOSURE": "What could have been seen: evaluable seconds, metres and encounters per drive, scenario and ODD stratum, or why not.",
+}
 SPECS = [
-    table_spec(
-        "EVENTS",
-        "Rare driving events: scenario, level, interval, peak and actors.",
-        group_name="mine",
-        owners=OWNERS,
-        deps=DEPS,
-        kinds={"numpy"},
-        partitions_def=landing_batches,
-    ),
-    table_spec(
-        "EXPOSURE",
-        "What could have been seen: evaluable seconds and metres per drive, scenario and condition, or why not.",
-        group_name="mine",
-        owners=OWNERS,
-        deps=DEPS,
-        kinds={"numpy"},
-        partitions_def=landing_batches,
-    ),
+    table_spec(name, text, group_name="mine", owners=OWNERS, deps=DEPS, kinds={"numpy"}, partitions_def=landing_batches)
+    for name, text in WHAT.items()
 ]
 
 
@@ -48,6 +37,8 @@ def mine_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iterat
         asset_key="events",
         metadata={**table_metadata(store, "EVENTS", batch_id=batch, rows=len(events)), "by scenario": markdown_table(table)},
     )
+    met = len(read_table(store, "ENCOUNTERS", batch_id=batch, columns=["drive_id"]))
+    yield dg.MaterializeResult(asset_key="encounters", metadata=table_metadata(store, "ENCOUNTERS", batch_id=batch, rows=met))
     exposure = read_table(store, "EXPOSURE", batch_id=batch).to_pylist()
     context.log.info(f"{report.drives} drives, {len(events)} events")
     yield dg.MaterializeResult(
