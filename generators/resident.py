@@ -6,6 +6,7 @@ never change; nothing waits for the device until the pixels are asked for; and t
 fused attention projections, and compiled on a GPU.
 """
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -55,6 +56,12 @@ class ResidentImg2Img:
         self._pipeline, self._guidance, self.batch = pipeline, guidance_scale, batch
         self._strength, self._steps = strength, num_inference_steps
         self._device, self._dtype = pipeline.device, pipeline.unet.dtype
+        self._on_gpu = pipeline.device.type == "cuda"
+        self._aside = self._torch.cuda.Stream(priority=-1) if self._on_gpu else None
+        self._scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+        if hasattr(self._scheduler, "alphas_cumprod"):
+            self._scheduler.alphas_cumprod = self._scheduler.alphas_cumprod.to(self._device)
+        self._scheduler.set_timesteps(num_inference_steps, device="cpu")  # on the CPU: an index read from the GPU would wait for it
         self._some = next(size for size in range(min(batch, FRAMES_AT_ONCE), 0, -1) if batch % size == 0)
         self.embedded = lru_cache(PROMPTS_KEPT)(self._embedded)
         for module in (pipeline.unet, pipeline.vae):
@@ -80,11 +87,12 @@ class ResidentImg2Img:
 
     def _upload(self, frames: Pixels) -> Any:
         """(B, 3, H, W) in -1..1, as `VaeImageProcessor.preprocess` makes it."""
-        held = self._torch.from_numpy(frames)
-        if self._device.type == "cuda":
-            held = held.pin_memory()
-        pixels = held.to(self._device, non_blocking=True).permute(0, 3, 1, 2).to(self._torch.float32)
+        pixels = self._sent(self._torch.from_numpy(frames)).permute(0, 3, 1, 2).to(self._torch.float32)
         return (pixels / 255 * 2 - 1).to(self._dtype, memory_format=self._torch.channels_last)
+
+    def _sent(self, held: Any) -> Any:
+        """The tensor on the device, without waiting for what the device is doing: an unpinned copy would."""
+        return held.pin_memory().to(self._device, non_blocking=True) if self._on_gpu else held
 
     def _noise(self, seeds: Sequence[int], shape: Sequence[int]) -> Any:
         """(B, 2, C, h, w): each item's two draws, from its own seed alone and on the CPU, as the plain pipeline makes them."""
@@ -93,7 +101,7 @@ class ResidentImg2Img:
         size = (1, vae.config.latent_channels, shape[2] // scale, shape[3] // scale)
         items = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         drawn = torch.stack([torch.cat([torch.randn(size, generator=item, dtype=self._dtype) for _ in range(2)]) for item in items])
-        return drawn.to(self._device)
+        return self._sent(drawn)
 
     def guides(self, prompts: Sequence[tuple[str, str]]) -> Any:
         """Text embeddings: what not to show first, then what to show; only the latter without guidance."""
@@ -106,7 +114,11 @@ class ResidentImg2Img:
         return self._guidance > 1
 
     def _embedded(self, text: str) -> Any:
-        return self._pipeline.encode_prompt(text, self._device, 1, False)[0]
+        with self._torch.cuda.stream(self._aside):
+            found = self._pipeline.encode_prompt(text, self._device, 1, False)[0]
+        if self._aside is not None:
+            self._aside.synchronize()
+        return found
 
     def latents(self, pixels: Any, noise: Any) -> Any:
         """One sample of each frame's latent distribution."""
@@ -121,14 +133,13 @@ class ResidentImg2Img:
     def denoised(self, latents: Any, noise: Any, guides: Any) -> Any:
         """The latents with noise added and taken away again, step by step."""
         torch = self._torch
-        scheduler = type(self._pipeline.scheduler).from_config(self._pipeline.scheduler.config)
-        scheduler.set_timesteps(self._steps, device="cpu")  # on the CPU: an index read from the GPU would wait for it
+        scheduler = copy.deepcopy(self._scheduler)
         skipped = max(self._steps - min(int(self._steps * self._strength), self._steps), 0) * scheduler.order
         times = scheduler.timesteps[skipped:]
         if hasattr(scheduler, "set_begin_index"):
             scheduler.set_begin_index(skipped)
-        there = times.to(self._device)
-        latents = scheduler.add_noise(latents, noise, times[:1].repeat(self.batch))
+        there = self._sent(times.clone())
+        latents = scheduler.add_noise(latents, noise, there[:1].repeat(self.batch))
         for k, t in enumerate(times):
             asked = scheduler.scale_model_input(torch.cat([latents] * 2) if self._guided else latents, t)
             found = self.unet(
@@ -150,7 +161,7 @@ class ResidentImg2Img:
         return levels.round().to(self._torch.uint8).permute(0, 2, 3, 1).contiguous()
 
     def _download(self, levels: Any, count: int) -> Callable[[], Pixels]:
-        if self._device.type != "cuda":
+        if not self._on_gpu:
             found: Pixels = levels.numpy()[:count]
             return lambda: found
         torch = self._torch

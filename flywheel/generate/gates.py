@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
-from flywheel.generate.structure import displaced_bands, structure
+from flywheel.generate.structure import Outline, displaced_bands, structure
 from flywheel.geometry import ImageBox
 from flywheel.types import Condition, Record
 
@@ -66,14 +66,16 @@ def score_batch(samples: Sequence[Sample], *, crew: Executor | None = None) -> l
     now = embed([sample.output for sample in samples], device=None)
     looks = dict(zip(parents, _looks(was), strict=True))
     each = map if crew is None else crew.map
-    return list(each(_score, samples, (looks[id(sample.parent)] for sample in samples), _looks(now), now))
+    return list(each(_score, samples, [looks[id(sample.parent)] for sample in samples], _looks(now), now))
 
 
 def _score(sample: Sample, before: Look | None, after: Look | None, embedding: NDArray[np.float32]) -> Scores:
     seen = None if before is None or after is None else condition_reached(before, after, source=sample.source, target=sample.target)
+    alike = sample.parent.shape == sample.output.shape
+    outlines = (Outline(sample.parent), Outline(sample.output)) if alike else None
     return Scores(
-        integrity=integrity(sample.parent, sample.output),
-        structure=structure(sample.parent, sample.output, sample.boxes),
+        integrity=integrity(sample.parent, sample.output, outlines=outlines),
+        structure=structure(sample.parent, sample.output, sample.boxes, outlines=outlines),
         condition=seen,
         change=change(sample.parent, sample.output),
         embedding=tuple(embedding.tolist()),
@@ -108,7 +110,7 @@ def _reached(before: float, after: float, *, changes: bool) -> float:
     return min(after / max(before, 1e-6), 1.0)
 
 
-def integrity(source: Rgb, output: Rgb) -> float:
+def integrity(source: Rgb, output: Rgb, *, outlines: tuple[Outline, Outline] | None = None) -> float:
     """Share of the checks passed: shape, finite, not black, not burnt out, not flat, no dead band, not torn. 1.0 is whole."""
     if output.shape != source.shape or output.ndim != 3 or output.shape[2] != 3 or not np.isfinite(output).all():
         return 0.0
@@ -118,7 +120,7 @@ def integrity(source: Rgb, output: Rgb) -> float:
         float((luma > 250).mean()) < 0.9,
         float(luma.std()) > 3.0,
         not _dead_band(luma, before),
-        displaced_bands(source, output) == 0,
+        displaced_bands(source, output, outlines=outlines) == 0,
     )
     return sum(checks) / len(checks)
 

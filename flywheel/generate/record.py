@@ -1,9 +1,12 @@
 """From drawn pixels to what is kept: gate scores, a marked and hashed image, its provenance and its VARIATIONS row."""
 
 import json
-from concurrent.futures import Executor
+import logging
+import multiprocessing
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from typing import Any
 
+from flywheel.errors import require
 from flywheel.generate.drawing import Chunk, Drawn, Parent
 from flywheel.generate.gates import Sample, Scores, score_batch
 from flywheel.generate.images import Boxes, encode_png
@@ -14,11 +17,21 @@ from flywheel.tables import rows_table, table_key, to_parquet
 from flywheel.types import canonical_json, short_id
 
 Row = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
-def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, crew: Executor) -> list[Row]:
-    """The chunk's rows, its media and provenance stored; items are scored, written, marked and stored in parallel."""
-    scores = _score(chunk, boxes, crew)
+def judge_processes(count: int) -> ProcessPoolExecutor:
+    """Fresh processes that score images: they share no interpreter lock and no memory map with the thread that feeds a GPU."""
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+
+
+def _alone() -> None:
+    require("cv2", extra="generate").setNumThreads(1)
+
+
+def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, *, crew: Executor, judges: Executor) -> list[Row]:
+    """The chunk's rows, its media and provenance stored; `judges` score the items, `crew` write, mark and store them."""
+    scores = _score(chunk, boxes, judges)
     times = [round(chunk.seconds_each, 3)] * len(scores)
     return list(crew.map(lambda *item: _row(store, *item), chunk.requests, chunk.parents, chunk.outputs, scores, times))
 
@@ -29,14 +42,18 @@ def put_rows(store: Store, batch_id: str, rows: list[Row]) -> None:
     store.put_if_absent(key, to_parquet("VARIATIONS", rows_table("VARIATIONS", rows)))
 
 
-def _score(chunk: Chunk, boxes: Boxes, crew: Executor) -> list[Scores | None]:
+def _score(chunk: Chunk, boxes: Boxes, judges: Executor) -> list[Scores | None]:
     """Gate scores for the items that gave an image, None for the others."""
     drawn = [
         Sample(parent.rgb, output, request.source, request.target, boxes.of(request, scale=parent.scale))
         for request, parent, output in zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
         if isinstance(parent, Parent) and not isinstance(output, str)
     ]
-    found = iter(score_batch(drawn, crew=crew))
+    try:
+        found = iter(score_batch(drawn, crew=judges))
+    except BrokenExecutor as err:  # a script without `if __name__ == "__main__"` cannot start fresh processes
+        log.warning("gates run in this process, which is slower: %s", err)
+        found = iter(score_batch(drawn))
     return [None if isinstance(output, str) else next(found) for output in chunk.outputs]
 
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from pydantic import Field
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from flywheel.generate.drawing import Chunk, begin_chunk, load_chunk
 from flywheel.generate.images import Boxes
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Generator, Resident
-from flywheel.generate.record import Row, put_rows, record_chunk
+from flywheel.generate.record import Row, judge_processes, put_rows, record_chunk
 from flywheel.generate.request import VariationRequest, same_generator
 from flywheel.store import Store
 from flywheel.tables import read_table
@@ -30,6 +31,8 @@ Requests = tuple[VariationRequest, ...]
 CHUNK = 4
 # How many chunks may be read ahead, drawn (by a resident generator) and recorded at the same time.
 READ_AHEAD, DRAW_AHEAD, RECORD_AHEAD = 2, 2, 3
+# From how many requests on a resident generator's outputs are scored by processes: threads would hold up the one that feeds the device.
+JUDGED_APART = 128
 
 
 class GenerateReport(Record):
@@ -95,11 +98,16 @@ def _recorded(
 
     def record(chunk: Chunk) -> list[Row]:
         with clock.timed("record"):
-            return record_chunk(store, chunk, boxes, crew)
+            return record_chunk(store, chunk, boxes, crew=crew, judges=judges or crew)
 
-    with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 16)) as crew, ThreadPoolExecutor(READ_AHEAD + RECORD_AHEAD) as leads:
+    count = workers or min(os.cpu_count() or 1, 16)
+    drawing = isinstance(generator, Resident)
+    judging = drawing and sum(len(part) for part in parts) >= JUDGED_APART
+    with ExitStack() as open_pools:
+        judges = open_pools.enter_context(judge_processes(count)) if judging else None
+        crew, leads = (open_pools.enter_context(ThreadPoolExecutor(size)) for size in (count, READ_AHEAD + RECORD_AHEAD))
         loaded = ahead(parts, on(leads, load), depth=READ_AHEAD)
-        drawn = ahead(loaded, begin_chunk(generator, clock), depth=DRAW_AHEAD if isinstance(generator, Resident) else 1)
+        drawn = ahead(loaded, begin_chunk(generator, clock), depth=DRAW_AHEAD if drawing else 1)
         yield from ahead(drawn, on(leads, record), depth=RECORD_AHEAD)
 
 

@@ -85,15 +85,15 @@ def agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> floa
     return max(((f1 or 0.0) + gradient_agreement(source, output, mask)) / 2, 0.0)
 
 
-def structure(source: Rgb, output: Rgb, boxes: Sequence[ImageBox]) -> float:
+def structure(source: Rgb, output: Rgb, boxes: Sequence[ImageBox], *, outlines: tuple[Outline, Outline] | None = None) -> float:
     """How far the output shows the same scene, in 0..1: the agreement of the whole image, or of its worst object if lower.
 
     So one lost or swapped road user is enough to fail. Inside objects only gradients count: few pixels make few edges.
-    Images of different size score 0.
+    Images of different size score 0. `outlines` are the two images' own, where they are at hand.
     """
     if source.shape != output.shape:
         return 0.0
-    one, two = Outline(source), Outline(output)
+    one, two = outlines or (Outline(source), Outline(output))
     inside = [gradient_agreement(one, two, mask) for mask in box_masks(boxes, shape=source.shape[:2])]
     return max(min([agreement(one, two, np.ones(source.shape[:2], np.bool_)), *inside]), 0.0)
 
@@ -111,13 +111,13 @@ def box_masks(boxes: Sequence[ImageBox], *, shape: tuple[int, ...]) -> list[NDAr
     return found[:BOXES_MAX]
 
 
-def displaced_bands(source: Rgb, output: Rgb) -> int:
+def displaced_bands(source: Rgb, output: Rgb, *, outlines: tuple[Outline, Outline] | None = None) -> int:
     """How many of the horizontal and vertical bands show the source's content moved aside: 0 in an untorn image.
 
     Phase correlation (Kuglin and Hines 1975) of local contrast: a band counts when a shift of more than `NEAR_PX`
     explains it clearly better than no shift.
     """
-    one, two = Outline(source).plane, Outline(output).plane
+    one, two = (outline.plane for outline in outlines or (Outline(source), Outline(output)))
     pairs = (pair for axis in (0, 1) for pair in zip(np.array_split(one, BANDS, axis), np.array_split(two, BANDS, axis), strict=True))
     return sum(_displaced(was, now) for was, now in pairs)
 
