@@ -108,11 +108,12 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     # What the quality gates noticed about a drive that was ingested nevertheless (errors are in quarantine).
     "FINDINGS": _schema(("drive_id", TEXT), ("gate", TEXT), ("severity", TEXT), ("message", TEXT)),
+    # only_conditions: under which conditions alone it would still be what it is (a red light stop under any: null).
     "EVENTS": _schema(
         ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT),
         ("t0_ns", I64), ("t1_ns", I64), ("t_peak_ns", I64), ("peak", REAL), ("peak_unit", TEXT), ("actors", WORDS),
         ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
-        optional=(("odd", TEXT),),
+        optional=(("odd", TEXT), ("only_conditions", WORDS)),
     ),
     # One row per drive, scenario, condition and ODD stratum (mine/odd.toml). status: evaluable or not_evaluable; exposure counts only what
     # could have been seen; encounters: road users met, each in the stratum where it came closest (null without tracks).

@@ -79,8 +79,11 @@ class Ledger:
 
 
 def _queue(frames: Sequence[KeyFrame], target: Condition) -> list[KeyFrame]:
-    """Frames not yet under the target, severest first; ties in an order of their own for each target, so work spreads."""
-    able = [frame for frame in frames if frame.source_condition != target.name]
+    """Frames not yet under the target, severest first; ties in an order of their own for each target, so work spreads.
+
+    A frame whose event would not be what it is under the target stays out: a crossing at night is none by day.
+    """
+    able = [frame for frame in frames if frame.source_condition != target.name and (not frame.only or target.name in frame.only)]
     return sorted(able, key=lambda f: (-LEVEL_WEIGHT.get(f.level, 1.0), digest_of([f.parent_sha256, f.event_id, target.name])))
 
 

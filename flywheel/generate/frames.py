@@ -32,10 +32,11 @@ class KeyFrame(Record):
     parent_ext: str
     source_condition: str
     rank: int = 0
+    only: tuple[str, ...] = ()  # the conditions under which the event would still be what it is; empty for any
 
     def content(self) -> Row:
         """The fields a request takes over."""
-        return self.model_dump(exclude={"rank"})
+        return self.model_dump(exclude={"rank", "only"})
 
 
 def camera_rank(name: str) -> tuple[int, str]:
@@ -103,6 +104,7 @@ def _key_frame(event: Row, frame: Row, *, rank: int) -> KeyFrame:
         **{name: event[name] for name in ("event_id", "scenario", "level", "drive_id", "root_group")},
         source_condition=known_condition(event["condition"]), t_ns=frame["t_ns"], camera=frame["camera"],
         parent_sha256=frame["media_sha256"], parent_ext=frame["ext"], rank=rank,
+        only=tuple(event.get("only_conditions") or ()),
     )  # fmt: skip
 
 

@@ -14,13 +14,13 @@ from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.detectors import detector_of, hits_of
 from flywheel.mine.exposure import Exposures
 from flywheel.mine.hits import Hit
-from flywheel.mine.odd import Strata, bins_sha256
+from flywheel.mine.odd import Strata, bins_sha256, possible
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.signals import CONDITION_NAMES
 from flywheel.mine.workers import mined_apart, sensible
 from flywheel.store import Store
 from flywheel.tables import SCHEMAS, read_table, rows_table, table_key, write_table
-from flywheel.types import Condition, Record, short_id
+from flywheel.types import CONDITIONS, Condition, Record, short_id
 from flywheel.video import COLUMNS as VIDEO_COLUMNS
 
 Row = dict[str, Any]
@@ -159,8 +159,14 @@ def _event_row(drive: Drive, entry: Scenario, hit: Hit, condition: str, odd: str
         "event_id": short_id("event", identity), "scenario": entry.name, "level": f"L{hit.level}", "drive_id": drive.drive_id,
         "t0_ns": hit.t0_ns, "t1_ns": hit.t1_ns, "t_peak_ns": hit.t_peak_ns, "peak": hit.peak, "peak_unit": entry.peak_unit,
         "actors": list(hit.actors), "condition": condition, "params_sha256": entry.digest, "detector_version": entry.detector_version,
-        "root_group": drive.tables.row["root_group"], "odd": odd,
+        "root_group": drive.tables.row["root_group"], "odd": odd, "only_conditions": _only(entry.name),
     }  # fmt: skip
+
+
+def _only(scenario: str) -> list[str] | None:
+    """The conditions that a scenario can be under; None if all."""
+    can_be = [c.name for c in CONDITIONS if possible({"scenario": scenario, "illumination": c.lighting, "weather": c.weather})]
+    return can_be if len(can_be) < len(CONDITIONS) else None
 
 
 def _report(store: Store, batch_id: str, *, drives: int, mined: int, failed: Iterable[FailedDrive]) -> MineReport:

@@ -166,3 +166,11 @@ def test_choice_holds_its_promises(specs: list[tuple[str, str, int]], budget: in
     assert len(picked) == min(budget, len(frames) * per_event)
     assert all(frame.source_condition != target for frame, target in picked)
     assert len({(f.parent_sha256, t) for f, t in picked}) == len(picked)
+
+
+def test_an_event_that_needs_its_condition_gets_no_other() -> None:
+    bound = _frame(0, "a", "night_clear", 0).model_copy(update={"only": ("night_clear", "night_rain")})
+    ledger = Ledger(events=[], exposure=[], variations=[], demands=[])
+    picked = choose(ledger, [bound], targets=CONDITIONS, budget=9, per_event=9)
+    assert [target for _, target in picked] == ["night_rain"]
+    assert "only" not in bound.content()

@@ -219,3 +219,10 @@ def test_events_of_one_drive_do_not_depend_on_the_others(store: DiskStore) -> No
     put_drive(store, "walker", Build().other("p", lambda t: np.full_like(t, 90.0), ramp((0, -9), (20, 9)), cls="pedestrian", box=WALKER))
     assert mine_batch(store, "b-1").mined == 1
     assert store.get(table_key("EVENTS", batch_id="b-1", part="rich")) == first
+
+
+def test_an_event_says_under_which_conditions_alone_it_would_be_one(store: DiskStore) -> None:
+    mine_batch(store, "b-1")
+    only = {row["scenario"]: row["only_conditions"] for row in read_table(store, "EVENTS").to_pylist()}
+    assert only["hard_braking"] is None
+    assert "day_rain" in only["rain"] and "day_clear" not in only["rain"]
