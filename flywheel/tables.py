@@ -274,6 +274,13 @@ def write_table(store: Store, name: str, table: pa.Table, *, batch_id: str, part
     return key
 
 
+def rewrite_table(store: Store, name: str, table: pa.Table, *, part: str) -> None:
+    """Writes a part that is worked out over all batches (batch `fleet`), unless just these bytes are there already."""
+    key, data = table_key(name, batch_id="fleet", part=part), to_parquet(name, table)
+    if not store.exists(key) or store.get(key) != data:
+        store.put(key, data)
+
+
 def read_part(store: Store, key: str, *, columns: list[str] | None = None) -> pa.Table:
     """One part; BadSchema if it was written by another table or version."""
     name = key.split("/")[1]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flywheel.mine.embeddings import matrix
 from flywheel.store import Store
-from flywheel.tables import read_table, rows_table, write_table
+from flywheel.tables import read_table, rewrite_table, rows_table
 from flywheel.types import Record, short_id
 from flywheel.video import COLUMNS, Still, attempts
 
@@ -51,7 +51,7 @@ def rank(store: Store) -> pa.Table:
             "cluster_size": int(sizes[i]),
         } for i, row in enumerate(rows)
     ])  # fmt: skip
-    write_table(store, "NOVELTY", table, batch_id="fleet", part="all")
+    rewrite_table(store, "NOVELTY", table, part="all")
     return table
 
 

@@ -18,7 +18,7 @@ from flywheel.mine.prepare import Drive
 from flywheel.mine.run import load_drive
 from flywheel.mine.segments import NS, Ints, Reals
 from flywheel.store import Store
-from flywheel.tables import read_table, rows_table, write_table
+from flywheel.tables import read_table, rewrite_table, rows_table
 from flywheel.types import Record
 
 HORIZON_S, PAST_S, STEP_S = 3.0, 2.0, 0.5
@@ -104,7 +104,7 @@ def rank(store: Store) -> SurpriseReport:
             except NotEvaluable:
                 blind += 1
     table = rows_table("SURPRISE", [row for drive, learned in zip(found, _learned(found), strict=True) for row in _rows(drive, learned)])
-    write_table(store, "SURPRISE", table, batch_id="fleet", part="all")
+    rewrite_table(store, "SURPRISE", table, part="all")
     return _report(table, drives=len(found), blind=blind)
 
 
