@@ -26,8 +26,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.mine_ego import ALONE, peak_mb
+from benchmarks.mine_ego import peak_mb
 from benchmarks.track_rows import ROWS_A_DRIVE, rows_of, write_rows
+from flywheel.mine.workers import ALONE
 
 Measured = dict[str, Any]
 TARGET_MB = 2048

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.fleet.road import Road
+from flywheel.fleet.road import GRID_M, Line, Road
 
 Array = NDArray[np.float64]
 RATE_HZ, LEAD_S = 100, 2.0
@@ -145,3 +145,12 @@ def straight(prof: Profile, *, x_m: float, y_m: float, heading_rad: float, t0_s:
     return Motion(
         prof.t_s, x_m + way * np.cos(heading), y_m + way * np.sin(heading), heading, prof.speed_mps, prof.accel_mps2, zero
     )  # fmt: skip
+
+
+def driven_line(motion: Motion, *, beyond_m: float = 120.0) -> Line:
+    """The line that a motion runs along, from s = 0 where it begins; straight on before its begin and beyond its end."""
+    way = cumulative(motion.speed_mps, 1 / RATE_HZ)
+    s = np.arange(-beyond_m, way[-1] + beyond_m, GRID_M)
+    heading, out = np.interp(s, way, np.unwrap(motion.heading_rad)), s - np.clip(s, 0.0, way[-1])
+    x, y = (np.interp(s, way, at) + out * turn(heading) for at, turn in ((motion.x_m, np.cos), (motion.y_m, np.sin)))
+    return Line(s, x, y, heading, np.gradient(heading, s))

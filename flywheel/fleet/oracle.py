@@ -24,13 +24,15 @@ Shares no code with mining: agreement of the two is the test. Conventions, 100 H
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.ego import FRONT_M, WIDTH_M
 from flywheel.fleet.drive import Drive
-from flywheel.fleet.motion import RATE_HZ
+from flywheel.fleet.motion import RATE_HZ, cumulative, driven_line
+from flywheel.fleet.road import Line
 from flywheel.fleet.scene import ActorClass
 from flywheel.fleet.simulate import Mover
 from flywheel.types import Level, Record
@@ -110,9 +112,10 @@ class Other:
 
 @dataclass(frozen=True)
 class View:
-    """A drive in road coordinates."""
+    """A drive along a line: its road, or the ego's own path."""
 
     drive: Drive
+    line: Line
     s_m: Array
     d_m: Array
     v_lat_mps: Array
@@ -120,6 +123,21 @@ class View:
     centre_m: Array
     kappa_1pm: Array
     others: tuple[Other, ...]
+
+    @cached_property
+    def on_course(self) -> Flags:
+        """Whether the ego drives along the line, within 45 degrees of it."""
+        return np.asarray(np.cos(self.drive.ego.heading_rad - np.interp(self.s_m, self.line.s, self.line.heading_rad)) > np.cos(np.pi / 4))
+
+    @cached_property
+    def own(self) -> "View":
+        """The drive along the ego's own path where the ego leaves the road, else this one."""
+        if self.on_course.all():
+            return self
+        ego, zero = self.drive.ego, np.zeros(len(self.s_m))
+        line, way = driven_line(ego), cumulative(ego.speed_mps, 1 / RATE_HZ)
+        others = tuple(_others(self.drive, line, way, np.ones_like(zero)))
+        return View(self.drive, line, way, zero, zero, self.lane, zero, zero, others)
 
     @property
     def speed_mps(self) -> Array:
@@ -148,20 +166,20 @@ def view_of(drive: Drive) -> View:
     on_road = (np.cos(ego.heading_rad - np.interp(s, road.s, road.heading_rad)) > 0.5) & (d < place.lane_m)
     centre = np.where(on_road, -(place.lanes - lane - 0.5) * place.lane_m, np.nan)
     kappa, v_lat = road.curvature(s), np.asarray(np.gradient(d, 1 / RATE_HZ), np.float64)
-    others = tuple(_others(drive, s, 1.0 - kappa * centre))
-    return View(drive, s, d, v_lat, lane, centre, kappa / (1.0 - kappa * centre), others)
+    others = tuple(_others(drive, road, s, 1.0 - kappa * centre))
+    return View(drive, road, s, d, v_lat, lane, centre, kappa / (1.0 - kappa * centre), others)
 
 
-def _others(drive: Drive, s_ego: Array, stretch: Array) -> Iterator[Other]:
-    """Everyone who comes near; lengths along the ego's lane are the road's times `stretch`."""
-    road, ego = drive.road, drive.ego
+def _others(drive: Drive, line: Line, s_ego: Array, stretch: Array) -> Iterator[Other]:
+    """Everyone who comes near; lengths along the ego's lane are the line's times `stretch`."""
+    ego = drive.ego
     for m in drive.movers:
         far = np.hypot(m.x_m - ego.x_m, m.y_m - ego.y_m)
         if not (far < NEAR_M).any():
             continue
-        s, d = road.project(m.x_m[:: m.every], m.y_m[:: m.every])
+        s, d = line.project(m.x_m[:: m.every], m.y_m[:: m.every])
         s, d = _fill(s, m.every, len(far)), _fill(d, m.every, len(far))
-        turned = np.asarray(m.heading_rad - np.interp(s, road.s, road.heading_rad), np.float64)
+        turned = np.asarray(m.heading_rad - np.interp(s, line.s, line.heading_rad), np.float64)
         gap = (s - s_ego) * stretch - m.size_m[0] / 2 - FRONT_M
         yield Other(
             m.actor_id, m.cls, s, d, m.speed_mps * np.cos(turned), np.cos(turned) > np.cos(np.pi / 4), gap, m.size_m[1],

@@ -77,26 +77,11 @@ def places(seed: int) -> tuple[Place, ...]:
     )  # fmt: skip
 
 
-class Road:
-    """Geometry of a place's main road, sampled every 0.25 m."""
+class Line:
+    """A smooth line in the world, sampled every 0.25 m: its length s, its points, heading and curvature at each."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self.s = np.arange(-40.0, place.length_m + 40.0, GRID_M)
-        self.curvature_1pm = self._curvature(self.s)
-        self.heading_rad = self._integral(self.curvature_1pm)
-        self.x, self.y = self._integral(np.cos(self.heading_rad)), self._integral(np.sin(self.heading_rad))
-
-    def _curvature(self, s: Array) -> Array:
-        p = self.place
-        end = p.curve_s_m + p.curve_m
-        rise, fall = (s - p.curve_s_m) / p.clothoid_m, (end - s) / p.clothoid_m
-        return np.asarray(np.sign(p.turn_rad) / p.radius_m * np.clip(np.minimum(rise, fall), 0.0, 1.0))
-
-    def _integral(self, values: Array) -> Array:
-        steps = 0.5 * (values[1:] + values[:-1]) * GRID_M
-        total = np.concatenate([[0.0], np.cumsum(steps)])
-        return np.asarray(total - np.interp(0.0, self.s, total))
+    def __init__(self, s: Array, x: Array, y: Array, heading_rad: Array, curvature_1pm: Array) -> None:
+        self.s, self.x, self.y, self.heading_rad, self.curvature_1pm = s, x, y, heading_rad, curvature_1pm
 
     @cached_property
     def _coarse(self) -> Array:
@@ -140,6 +125,28 @@ class Road:
         cx, cy, heading = self.pose(s)
         d = -(flat_x - cx) * np.sin(heading) + (flat_y - cy) * np.cos(heading)
         return s.reshape(np.shape(x)), d.reshape(np.shape(x))
+
+
+class Road(Line):
+    """The reference line of a place's main road."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.s = np.arange(-40.0, place.length_m + 40.0, GRID_M)
+        curvature_1pm = self._curvature(self.s)
+        heading = self._integral(curvature_1pm)
+        super().__init__(self.s, self._integral(np.cos(heading)), self._integral(np.sin(heading)), heading, curvature_1pm)
+
+    def _curvature(self, s: Array) -> Array:
+        p = self.place
+        end = p.curve_s_m + p.curve_m
+        rise, fall = (s - p.curve_s_m) / p.clothoid_m, (end - s) / p.clothoid_m
+        return np.asarray(np.sign(p.turn_rad) / p.radius_m * np.clip(np.minimum(rise, fall), 0.0, 1.0))
+
+    def _integral(self, values: Array) -> Array:
+        steps = 0.5 * (values[1:] + values[:-1]) * GRID_M
+        total = np.concatenate([[0.0], np.cumsum(steps)])
+        return np.asarray(total - np.interp(0.0, self.s, total))
 
 
 @lru_cache(maxsize=8)

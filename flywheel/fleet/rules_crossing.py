@@ -46,7 +46,8 @@ def held(values: tuple[float, ...], found: float) -> Level | None:
 
 
 def crossing_near_miss(view: View, limits: Limits) -> Iterator[Truth]:
-    """Row 13."""
+    """Row 13, along the ego's own path where it leaves the road."""
+    view = view.own
     pets = tuple(value / limits.strict for value in (2.0, 1.0, 0.5))
     for other in view.others:
         if other.cls not in RIDERS:

@@ -25,12 +25,6 @@ def stretch(view: View) -> Array:
     return np.asarray(1.0 / (1.0 + view.kappa_1pm * view.centre_m))
 
 
-def on_course(view: View) -> Flags:
-    """Whether the ego drives along its road."""
-    road = view.drive.road
-    return np.asarray(np.cos(view.drive.ego.heading_rad - np.interp(view.s_m, road.s, road.heading_rad)) > np.cos(np.pi / 4))
-
-
 def riders(view: View) -> list[Other]:
     return [other for other in view.others if other.cls in RIDERS]
 
@@ -44,7 +38,7 @@ def _graded(
     name: str, view: View, who: NDArray[np.int64], holds: list[Flags], stay: Flags, *, least_s: float, others: list[Other]
 ) -> Iterator[Truth]:
     """Intervals of a series of leads (or followers) and everyone who was one while the mildest level held."""
-    course = on_course(view)
+    course = view.on_course
     holds = [flags & course for flags in holds]
     for span in intervals(holds[0], stay & course):
         level = graded(holds, span, least_s=least_s)
@@ -99,15 +93,15 @@ def lead_brakes(view: View, limits: Limits) -> Iterator[Truth]:
 
 
 def parked(view: View) -> Iterator[Other]:
-    """The parked cars that come within 6 m of the ego's course across the road."""
-    road, samples = view.drive.road, len(view.s_m)
+    """The parked cars that come within 6 m of the ego's course across the line."""
+    line, samples = view.line, len(view.s_m)
     for car in view.drive.parked:
-        s, d = (float(part[0]) for part in road.project(np.array([car.x_m]), np.array([car.y_m])))
+        s, d = (float(part[0]) for part in line.project(np.array([car.x_m]), np.array([car.y_m])))
         if np.abs(d - view.d_m).min() > 6.0:
             continue
         x, y, heading, zero = (np.full(samples, value) for value in (car.x_m, car.y_m, car.heading_rad, 0.0))
         still = Mover(car.actor_id, car.cls, x, y, heading, zero, zero, size_m=(car.length_m, car.width_m, car.height_m))
-        turned = np.full(samples, car.heading_rad - np.interp(s, road.s, road.heading_rad))
+        turned = np.full(samples, car.heading_rad - np.interp(s, line.s, line.heading_rad))
         gap = (s - view.s_m) * stretch(view) - car.length_m / 2 - FRONT_M
         yield Other(
             car.actor_id, car.cls, np.full(samples, s), np.full(samples, d), zero, np.cos(turned) > np.cos(np.pi / 4), gap,
@@ -124,7 +118,8 @@ def _ahead(view: View, other: Other) -> Array:
 
 
 def stationary_object(view: View, limits: Limits) -> Iterator[Truth]:
-    """Row 32."""
+    """Row 32, along the ego's own path where it leaves the road."""
+    view = view.own
     things = [other for other in (*view.others, *parked(view)) if other.cls != "pedestrian"]
     gap, who = np.full(len(view.s_m), np.inf), np.full(len(view.s_m), -1)
     for k, thing in enumerate(things):
@@ -133,7 +128,7 @@ def stationary_object(view: View, limits: Limits) -> Iterator[Truth]:
     pace, along = _of(who, [thing.mover.speed_mps for thing in things], np.inf), _of(who, [thing.along_mps for thing in things], np.inf)
     closing = view.speed_mps - along
     ttc = np.where((closing > 0) & (gap <= 80.0 / limits.strict), gap / np.maximum(closing, 1e-6), np.inf)
-    course = on_course(view)
+    course = view.on_course
     hold = course & (pace < 0.5 / limits.strict) & (closing >= 1.0 * limits.strict) & (ttc <= 5.0 / limits.strict)
     stay = course & (pace < 0.5 / EXIT) & (closing >= EXIT) & (ttc <= 5.0 / EXIT / limits.strict)
     for span in intervals(hold, stay):
@@ -156,12 +151,19 @@ def _rss_across(other: Array, own: Array) -> Array:
     return 0.3 + np.maximum((other + fast) * 0.75 / 2 + np.maximum(fast, 0.0) ** 2 / 2 + np.maximum(own, 0.0) ** 2 / 2, 0.0)
 
 
+def _door_m(view: View, other: Other) -> Array:
+    """By how much an open door of the other's left side widens its box, at every instant."""
+    opens, closes, by = other.mover.opens or (0.0, 0.0, 0.0)
+    t_s = view.drive.ego.t_s
+    return np.where((t_s >= opens) & (t_s < closes), by, 0.0)
+
+
 def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 14."""
-    course = on_course(view)
+    course = view.on_course
     for other in (*riders(view), *parked(view)):
         side = np.sign(other.d_m - view.d_m)
-        clear = np.abs(other.d_m - view.d_m) - half_width(other) - WIDTH_M / 2
+        clear = np.abs(other.d_m - view.d_m) - half_width(other) - WIDTH_M / 2 - np.where(side < 0, _door_m(view, other), 0.0)
         beside = clear < _rss_across(-side * other.across_mps, side * view.v_lat_mps) / limits.strict
         close = np.abs(other.d_m - view.centre_m) < 1.5 * view.drive.place.lane_m
         same = course & other.aligned & ((other.s_m - view.s_m) > 0) & close & beside

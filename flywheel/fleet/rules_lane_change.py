@@ -15,7 +15,7 @@ import numpy as np
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.fleet.motion import RATE_HZ
 from flywheel.fleet.oracle import Limits, Other, Rule, Truth, View, nearest, overlaps, runs, seconds
-from flywheel.fleet.rules_following import on_course, riders, stretch
+from flywheel.fleet.rules_following import riders, stretch
 
 SETTLE_S = 8.0
 
@@ -85,7 +85,7 @@ def cut_out_reveal(view: View, limits: Limits) -> Iterator[Truth]:
     """Row 8."""
     gap, closing, who = nearest(view)
     crawls = (who >= 0) & (view.speed_mps - closing <= 0.5 * view.speed_mps / limits.strict) & (gap <= 80.0 / limits.strict)
-    crawls &= on_course(view)
+    crawls &= view.on_course
     slow = np.zeros(len(who), bool)
     for run in runs(crawls):
         slow[run[0] : run[1] + 1] = seconds(run) >= 0.3

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.ego import FRONT_M, HEIGHT_M, REAR_M, WIDTH_M
+from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.errors import BadTransport, FlywheelError, require
+from flywheel.fleet.demand import DRIVERS, EGO, demand
 from flywheel.fleet.motion import LEAD_S, RATE_HZ, Motion
 from flywheel.fleet.network import FIRST_LANE
 from flywheel.fleet.road import road_of
@@ -27,9 +28,7 @@ from flywheel.fleet.stage import SIZES, Fellow, Plan, Scripted
 
 Array = NDArray[np.float64]
 STEP_S, SETTLE_S, RANGE_M = 0.1, 75.0, 125.0
-DRIVERS: dict[str, ActorClass] = {"car": "car", "truck": "truck", "bus": "bus", "bike": "cyclist"}
 CLASSES: dict[str, ActorClass] = {**DRIVERS, "walk": "pedestrian"}
-EGO = "ego"
 
 
 @dataclass(frozen=True)
@@ -65,46 +64,6 @@ def scripted_mover(actor: Scripted) -> Mover:
         actor.actor_id, actor.cls, m.x_m, m.y_m, m.heading_rad, m.speed_mps, m.accel_mps2,
         size_m=actor.size_m, subclass=actor.subclass, flashing=actor.flashing, opens=actor.opens,
     )  # fmt: skip
-
-
-def _types() -> str:
-    rows = []
-    for name, cls in DRIVERS.items():
-        length, width, _ = SIZES[cls]
-        kind = {"car": "passenger", "cyclist": "bicycle"}.get(cls, cls)
-        top = ' maxSpeed="5.5"' if cls == "cyclist" else ' speedFactor="normc(0.95,0.05,0.8,1.05)"'
-        rows.append(f'<vType id="{name}" vClass="{kind}" length="{length}" width="{width}"{top}/>')
-    rows.append(f'<vType id="{EGO}" vClass="passenger" length="{FRONT_M - REAR_M}" width="{WIDTH_M}" height="{HEIGHT_M}"/>')
-    rows.append('<vType id="walk" vClass="pedestrian" width="0.55" length="0.5" maxSpeed="1.5"/>')
-    return "".join(rows)
-
-
-def _flow(name: str, kind: str, edges: str, probability: float, *, lane: str = "best") -> str:
-    return (
-        f'<flow id="{name}" type="{kind}" begin="0" end="200" probability="{probability}" departLane="{lane}" departSpeed="max">'
-        f'<route edges="{edges}"/></flow>'
-    )
-
-
-def _walkers(name: str, edges: str, probability: float) -> str:
-    return (
-        f'<personFlow id="{name}" type="walk" begin="0" end="200" probability="{probability}" departPos="random">'
-        f'<walk edges="{edges}"/></personFlow>'
-    )
-
-
-def demand(plan: Plan) -> str:
-    """The route file of a drive: types, the ego's route and the flows around it."""
-    rows = [_types(), '<route id="main" edges="main_a main_b"/>']
-    if plan.oncoming:
-        rows += [_flow(f"on_{k}", k, "back_b back_a", p, lane="random") for k, p in (("car", 0.16), ("truck", 0.03), ("bus", 0.015))]
-    if plan.crossing_traffic:
-        rows += [_flow("north", "car", "south_in north_out", 0.06), _flow("south", "car", "north_in south_out", 0.06)]
-    if plan.cyclists:
-        rows += [_flow("bike_out", "bike", "main_a main_b", 0.08), _flow("bike_back", "bike", "back_b back_a", 0.08)]
-    sides = (("walk_a", "main_a"), ("walk_b", "main_b"), ("walk_c", "back_a"), ("walk_d", "back_b"), ("walk_e", "main_a main_b"))
-    rows += [_walkers(name, edges, 0.08) for name, edges in sides]
-    return "<routes>" + "".join(rows) + "</routes>"
 
 
 @contextmanager
@@ -259,14 +218,32 @@ def _mover(name: str, cls: ActorClass, row: Array, samples: int) -> Mover:
     return Mover(name, cls, fine[:, 0], fine[:, 1], fine[:, 2], fine[:, 3], fine[:, 4], every=round(STEP_S * RATE_HZ))
 
 
+def _strikes(ego: Motion, row: Array, cls: ActorClass) -> bool:
+    """Whether a box ever lies in the ego's; rows at 10 Hz, the ego from t = 0 on."""
+    at = ego.since_start()
+    x, y, heading = (values[:: round(STEP_S * RATE_HZ)][: len(row)] for values in (at.x_m, at.y_m, at.heading_rad))
+    dx, dy, turned = row[:, 0] - x, row[:, 1] - y, row[:, 2] - heading
+    length, width, _ = SIZES[cls]
+    c, s = np.abs(np.cos(turned)), np.abs(np.sin(turned))
+    ahead = dx * np.cos(heading) + dy * np.sin(heading) - (FRONT_M + REAR_M) / 2
+    left = dy * np.cos(heading) - dx * np.sin(heading)
+    along, across = (FRONT_M - REAR_M + c * length + s * width) / 2, (WIDTH_M + s * length + c * width) / 2
+    return bool(((np.abs(ahead) < along) & (np.abs(left) < across)).any())
+
+
 def simulate(plan: Plan, *, seed: int, label: str) -> tuple[Mover, ...]:
     """Everyone but the ego and the parked cars, at 100 Hz from t = 0, sorted by id; scripted actors exactly.
 
-    Equal plans and seeds give equal motions. FlywheelError when SUMO stops, BadTransport when it never answers.
+    Whoever of SUMO's would drive into the ego, which it does not always see, is not there. Equal plans and seeds give equal motions.
+    FlywheelError when SUMO stops, BadTransport when it never answers.
     """
     with _sumo(plan, seed=seed, label=label) as link:
         rows, kinds = _run(link, plan)
     samples = round(plan.duration_s * RATE_HZ) + 1
-    movers = [_mover(name, kinds[name], row, samples) for name, row in rows.items() if not np.isnan(row[:, 0]).all()]
+    movers = [
+        _mover(name, kinds[name], row, samples)
+        for name, row in rows.items()
+        if not np.isnan(row[:, 0]).all() and not _strikes(plan.ego, row, kinds[name])
+    ]
     movers += [scripted_mover(actor) for actor in plan.actors]
     return tuple(sorted(movers, key=lambda m: m.actor_id))

@@ -1,7 +1,9 @@
 """What a detector gives back, and the shape every detector has."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+import numpy as np
 
 from flywheel.mine.catalogue import Scenario
 from flywheel.mine.prepare import Drive
@@ -25,17 +27,19 @@ Detector = Callable[[Drive, Scenario], list[Hit]]
 
 def lowest(spans: Spans, level: Ints, clock: Clock, values: Reals) -> list[Hit]:
     """A hit for each stretch, its peak where `values` is smallest."""
-    start, end = clock.start_ns(spans), clock.end_ns(spans)
-    found = []
-    for i, (first, last) in enumerate(zip(spans.first, spans.last, strict=True)):
-        at = int(first + values[first : last + 1].argmin())
-        found.append(Hit(int(start[i]), int(end[i]), int(clock.t_ns[at]), float(values[at]), int(level[i])))
-    return found
+    return _peaked(spans, level, clock, values, at=[int(values[a : b + 1].argmin()) for a, b in zip(spans.first, spans.last, strict=True)])
 
 
 def highest(spans: Spans, level: Ints, clock: Clock, values: Reals) -> list[Hit]:
     """A hit for each stretch, its peak where `values` is largest."""
-    return [replace(hit, peak=-hit.peak) for hit in lowest(spans, level, clock, -values)] if len(spans) else []
+    return _peaked(spans, level, clock, values, at=[int(values[a : b + 1].argmax()) for a, b in zip(spans.first, spans.last, strict=True)])
+
+
+def _peaked(spans: Spans, level: Ints, clock: Clock, values: Reals, *, at: list[int]) -> list[Hit]:
+    """A hit for each stretch, its peak so many samples after its first."""
+    peaks, start, end = spans.first + np.array(at, np.int64), clock.start_ns(spans), clock.end_ns(spans)
+    columns = (start, end, clock.t_ns[peaks], values[peaks], level)
+    return [Hit(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def together(hits: list[Hit], *, merge_s: float) -> list[Hit]:

@@ -51,7 +51,7 @@ class Drive:
         self.default_condition, self.lighting = default_condition, lighting
         self._series: dict[str, tuple[Ints, Reals]] = {}
         self._times: dict[bytes, Ints] = {}  # the times of samples by the bits that say which rows have one
-        self.memo: dict[str, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
+        self.memo: dict[Any, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
 

@@ -42,8 +42,10 @@ def series(table: pa.Table, name: str, *, times_of: dict[bytes, Ints] | None = N
 
 def _times_known(table: pa.Table, chosen: pa.ChunkedArray, times_of: dict[bytes, Ints]) -> Ints:
     """The times of a column's rows that are not null."""
-    if chosen.null_count in (0, len(table)):
-        return times(table)[: len(table) - chosen.null_count]
+    if chosen.null_count == len(table):
+        return np.zeros(0, np.int64)
+    if chosen.null_count == 0:
+        return times_of.setdefault(b"", times(table))
     valid = chosen.is_valid().combine_chunks()
     bits = valid.buffers()[1].to_pybytes()
     if bits not in times_of:

@@ -15,17 +15,20 @@ EARTH_M_PER_DEG = 111_195.0  # of a sphere with the mean radius of 6371.0 km
 SLOWEST_HZ = 5.0
 
 
-def _clock(t_ns: Ints) -> Clock:
-    """A clock that bridges three samples, or the gap of a stream at 5 Hz."""
-    return Clock(t_ns, max(3 * Clock(t_ns, 0).period_ns, int(NS / SLOWEST_HZ)))
+def _timed(drive: Drive, name: str) -> tuple[Clock, Reals]:
+    """A signal's values and their clock, which bridges three samples, or the gap of a stream at 5 Hz; one clock for equal times."""
+    t_ns, values = drive.series(name)
+    key = ("clock", id(t_ns))  # the drive keeps its times, so that no other array can get this id
+    if key not in drive.memo:
+        drive.memo[key] = Clock(t_ns, max(3 * Clock(t_ns, 0).period_ns, int(NS / SLOWEST_HZ)))
+    return drive.memo[key], values
 
 
 def _flagged(drive: Drive, names: Sequence[str], *, min_s: float) -> list[Hit]:
     """Stretches for which one of these flags is up, the flag being the actor."""
     found = []
     for name in (name for name in names if drive.highest(name) >= 0.5):
-        t_ns, values = drive.series(name)
-        clock = _clock(t_ns)
+        clock, values = _timed(drive, name)
         spans = lasting(runs(values >= 0.5, clock), clock, min_s=min_s)
         times = zip(clock.start_ns(spans).tolist(), clock.end_ns(spans).tolist(), strict=True)
         found += [Hit(t0, t1, t0, 0.0, 1, (name,)) for t0, t1 in times]
@@ -121,8 +124,7 @@ def _lost(edges: Ints, k: int, metres: float, kind: str, entry: Scenario) -> Hit
 def speed_bump_pothole(drive: Drive, entry: Scenario) -> list[Hit]:
     """Jolts upwards and downwards; the actor says whether it was a bump or a pothole."""
     _needs(drive, "imu_az_mps2")
-    t_ns, az = drive.series("imu_az_mps2")
-    clock = _clock(t_ns)
+    clock, az = _timed(drive, "imu_az_mps2")
     if clock.period_ns == 0 or 1.1 * NS / clock.period_ns < entry.settings["least_hz"]:
         raise NotEvaluable(f"vertical acceleration is sampled below {entry.settings['least_hz']:g} Hz")
     jolt, limit = np.abs(az - np.median(az[:: max(1, len(az) // 10_000)])), entry.limit("L1", "vertical")
@@ -152,8 +154,8 @@ def low_grip_slip(drive: Drive, entry: Scenario) -> list[Hit]:
     _needs(drive, "wheel_speed_mps", "abs", "esc")
     found = _flagged(drive, ("abs", "esc"), min_s=entry.min_duration_s)
     if drive.says("wheel_speed_mps"):
-        t_ns, wheel = drive.series("wheel_speed_mps")
-        ground, clock, limit = np.abs(drive.ego.at(t_ns, drive.ego.speed)), _clock(t_ns), entry.limit("L1", "slip")
+        clock, wheel = _timed(drive, "wheel_speed_mps")
+        ground, limit = np.abs(drive.ego.at(clock.t_ns, drive.ego.speed)), entry.limit("L1", "slip")
         faster = np.maximum(ground, wheel)
         slip = np.where(faster >= entry.settings["least_speed_mps"], np.abs(wheel - ground) / np.maximum(faster, 1e-6), 0.0)
         spans, level = graded([slip >= limit], slip >= limit * entry.exit_ratio, clock, min_s=entry.min_duration_s, merge_s=0.0)
