@@ -99,28 +99,6 @@ def mine(
 
 
 @command(app)
-def generate(
-    root: Root,
-    batch: Batch = None,
-    generator: str = "bundled",
-    budget: int = 32,
-    dry_run: Annotated[bool, typer.Option(help="Show the plan only.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Plans and generates variations where coverage is thin."""
-    from flywheel.generate.plan import plan_batch
-    from flywheel.generate.run import run_plan
-
-    store = open_store(root)
-    engine = plugin("flywheel.generators", generator)()
-    plans = [plan_batch(store, name, generator=engine.info, budget=budget, pin=not dry_run) for name in batches(store, batch)]
-    if dry_run:
-        show.emit_rows([request for plan in plans for request in plan.requests], title="planned variations", as_json=as_json)
-        return
-    show.emit_rows([run_plan(store, plan, engine) for plan in plans], title="generate", as_json=as_json)
-
-
-@command(app)
 def curate(root: Root, batch: Batch = None, as_json: Json = False) -> None:
     """Accepts or rejects every variation, with score, threshold and reason."""
     from flywheel.curate.decisions import curate_batch

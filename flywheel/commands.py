@@ -41,21 +41,23 @@ Scenarios = Annotated[
 ]  # fmt: skip
 
 
+def guarded(function: Callable[..., None]) -> Callable[..., None]:
+    """The command with its FlywheelErrors as one clear line and exit code 1."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except FlywheelError as error:
+            show.err.print(f"[bold red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+            raise typer.Exit(1) from error
+
+    return run
+
+
 def command(group: typer.Typer, *, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers a command whose FlywheelErrors become one clear line and exit code 1."""
-
-    def register(function: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(function)
-        def run(*args: Any, **kwargs: Any) -> None:
-            try:
-                function(*args, **kwargs)
-            except FlywheelError as error:
-                show.err.print(f"[bold red]{type(error).__name__}[/]: {error}", soft_wrap=True)
-                raise typer.Exit(1) from error
-
-        return group.command(name=name)(run)
-
-    return register
+    """Registers a guarded command."""
+    return lambda function: group.command(name=name)(guarded(function))
 
 
 def plugin(group: str, name: str) -> Any:
