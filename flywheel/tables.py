@@ -115,7 +115,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("condition", TEXT), ("params_sha256", TEXT), ("detector_version", TEXT), ("root_group", TEXT),
         optional=(("odd", TEXT), ("only_conditions", WORDS)),
     ),
-    # One row per drive, scenario, condition and ODD stratum (mine/odd.toml). status: evaluable or not_evaluable; exposure counts only what
+    # One row per drive, scenario, condition and ODD stratum (odd.toml). status: evaluable or not_evaluable; exposure counts only what
     # could have been seen; encounters: road users met, each in the stratum where it came closest (null without tracks).
     # params_sha256 is the catalogue entry's digest, odd_sha256 the bins'; condition_source: environment, luma or assumed.
     "EXPOSURE": _schema(

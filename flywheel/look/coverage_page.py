@@ -11,9 +11,9 @@ from flywheel.look.page import CSS, table_html
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.coverage import CoverageCell, coverage
 from flywheel.mine.evidence import Held, held, read_exposure
-from flywheel.mine.odd import attributes, constraints
 from flywheel.mine.rarity_report import rarity_report
 from flywheel.mine.twise import driven, twise
+from flywheel.odd import attributes, constraints
 from flywheel.store import Store
 from flywheel.tables import read_table
 

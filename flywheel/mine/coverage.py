@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.evidence import CONDITION, Held, blind, held, read_exposure
-from flywheel.mine.odd import UNKNOWN, attributes, parse, possible, written
 from flywheel.mine.rarity import Interval, wilson
 from flywheel.mine.rates import rate_of
+from flywheel.odd import UNKNOWN, attributes, parse, possible, written
 from flywheel.store import Store
 from flywheel.tables import read_table
 from flywheel.types import CONDITIONS, Condition, Record

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flywheel.errors import BadData
-from flywheel.mine.odd import attributes, reduced
+from flywheel.odd import attributes, reduced
 from flywheel.store import Store
 from flywheel.tables import read_table
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from flywheel.mine.catalogue import Scenario
 from flywheel.mine.detectors import seen as seen_of
-from flywheel.mine.odd import bins_sha256, encounters, strata
+from flywheel.mine.odd import encounters, strata
 from flywheel.mine.prepare import GRID_NS, Drive
 from flywheel.mine.segments import NS
 from flywheel.mine.signals import CONDITION_NAMES
+from flywheel.odd import bins_sha256
 
 Row = dict[str, Any]
 STEP_S = GRID_NS / NS

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow.compute as pc
 
+from flywheel import odd
 from flywheel.errors import BadData
-from flywheel.mine import odd
 from flywheel.mine import query as q
 from flywheel.mine.adhoc import run_query
 from flywheel.mine.catalogue import catalogue

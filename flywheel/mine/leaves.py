@@ -12,14 +12,15 @@ from flywheel.mine.boxes import EGO, STRIDE_NS, Boxes
 from flywheel.mine.catalogue import Scenario, scenario
 from flywheel.mine.hits import Hit
 from flywheel.mine.intervals import either, joined, of_spans, without
-from flywheel.mine.odd import UNKNOWN, Strata, strata
-from flywheel.mine.odd import parse as parse_odd
+from flywheel.mine.odd import Strata, strata
 from flywheel.mine.prepare import Drive
 from flywheel.mine.related import Relation
 from flywheel.mine.relations import OF_ONE, OF_TWO, ON_THE_MAP
 from flywheel.mine.segments import NS, Clock, Ints, Mask, runs
 from flywheel.mine.signals import CONDITION_NAMES, Sky, column, times
 from flywheel.mine.threefold import Answer, Fact, Scope
+from flywheel.odd import UNKNOWN
+from flywheel.odd import parse as parse_odd
 from flywheel.types import LIGHTINGS, WEATHERS
 
 HitsOf = Callable[[Drive, Scenario], list[Hit]]

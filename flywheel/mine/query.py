@@ -27,8 +27,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from flywheel.errors import BadData
 from flywheel.mine.catalogue import catalogue
-from flywheel.mine.odd import UNKNOWN, attributes
 from flywheel.mine.related import RELATIONS, Relation
+from flywheel.odd import UNKNOWN, attributes
 from flywheel.tables import SCHEMAS
 from flywheel.types import Level, Lighting, Record, Weather
 

@@ -12,10 +12,10 @@ from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.catalogue import scenario as scenario_named
 from flywheel.mine.evidence import parsed_by, read_exposure
 from flywheel.mine.extremes import Extremes, extremes, read_minima
-from flywheel.mine.odd import reduced
 from flywheel.mine.rates import Rate, rates, read_audits
 from flywheel.mine.stopping import BLOCK_KM, Seen, Stopping, stopping
 from flywheel.mine.unseen import COARSE, Unseen, unseen_mass
+from flywheel.odd import reduced
 from flywheel.store import Store
 from flywheel.tables import read_table
 from flywheel.types import Record

@@ -14,10 +14,11 @@ from flywheel.mine.catalogue import Scenario, catalogue
 from flywheel.mine.detectors import detector_of, hits_of
 from flywheel.mine.exposure import Exposures
 from flywheel.mine.hits import Hit
-from flywheel.mine.odd import Strata, bins_sha256, possible
+from flywheel.mine.odd import Strata
 from flywheel.mine.prepare import Drive, DriveTables
 from flywheel.mine.signals import CONDITION_NAMES
 from flywheel.mine.workers import mined_apart, sensible
+from flywheel.odd import bins_sha256, possible
 from flywheel.store import Store
 from flywheel.tables import SCHEMAS, read_table, rows_table, table_key, write_table
 from flywheel.types import CONDITIONS, Condition, Record, short_id

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flywheel.mine.odd import Attribute, attributes, parse, possible, written
 from flywheel.mine.segments import Ints, Reals
+from flywheel.odd import Attribute, attributes, parse, possible, written
 from flywheel.types import Record
 
 ENOUGH = {2: 20, 3: 5}

@@ -12,8 +12,8 @@ from statistics import NormalDist
 
 import pyarrow as pa
 
-from flywheel.mine.odd import reduced
 from flywheel.mine.rarity import CONFIDENCE, Interval, upper_bound
+from flywheel.odd import reduced
 from flywheel.store import Store
 from flywheel.tables import list_parts, read_table
 from flywheel.types import Record

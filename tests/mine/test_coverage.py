@@ -18,12 +18,13 @@ from flywheel.mine import workers
 from flywheel.mine.catalogue import catalogue
 from flywheel.mine.coverage import CoverageCell, coverage, gaps
 from flywheel.mine.evidence import parsed_by, read_exposure
-from flywheel.mine.odd import UNKNOWN, attributes, encounters, parse, possible, reduced, strata, written
+from flywheel.mine.odd import encounters, strata
 from flywheel.mine.rarity_report import rarity_report
 from flywheel.mine.rates import rates
 from flywheel.mine.run import mine_batch
 from flywheel.mine.twise import driven, twise
 from flywheel.mine.unseen import unseen_mass
+from flywheel.odd import UNKNOWN, attributes, parse, possible, reduced, written
 from flywheel.store import DiskStore
 from flywheel.tables import SCHEMAS, read_table, rows_table, write_table
 
@@ -225,7 +226,7 @@ def test_what_cannot_be_is_data_and_is_told_when_it_was_driven(tmp_path: Path) -
     assert not possible({"snow": "light", "temperature": "hot"}) and not possible({"illumination": "low_sun", "rain": "moderate"})
     assert possible({"snow": "light", "temperature": "cold"}) and possible({"snow": "light"})
     names = {a.name: set(a.values) for a in attributes()}
-    from flywheel.mine.odd import constraints
+    from flywheel.odd import constraints
 
     for entry in constraints():
         for name, bad in entry.values.items():
