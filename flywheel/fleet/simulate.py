@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from flywheel.fleet.network import FIRST_LANE
 from flywheel.fleet.road import road_of
 from flywheel.fleet.scene import ActorClass
 from flywheel.fleet.stage import SIZES, Fellow, Plan, Scripted
+from flywheel.scratch import scratch
 
 Array = NDArray[np.float64]
 STEP_S, SETTLE_S, RANGE_M = 0.1, 75.0, 125.0
@@ -72,8 +72,8 @@ def _sumo(plan: Plan, *, seed: int, label: str) -> Iterator[Any]:
     traci, sumo_home = require("traci", extra="fleet"), Path(require("sumo", extra="fleet").SUMO_HOME)
     from flywheel.fleet.network import network_of
 
-    with TemporaryDirectory(prefix="flywheel-sumo-") as folder:
-        routes, log = Path(folder) / "demand.rou.xml", Path(folder) / "sumo.log"
+    with scratch("sumo") as folder:
+        routes, log = folder / "demand.rou.xml", folder / "sumo.log"
         routes.write_text(demand(plan))
         port = int(require("sumolib", extra="fleet").miscutils.getFreeSocketPort())
         command = [

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import re
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections import defaultdict
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from flywheel.errors import BadData
 from flywheel.ingest.drive import Log
+from flywheel.scratch import scratch
 
 CLIP = r"[0-9a-zA-Z][0-9a-zA-Z_-]{7,79}"
 ROOT = re.compile(
@@ -149,8 +149,8 @@ def local_member(log: Log, member: Member) -> Iterator[Path]:
         with log.local(member.path) as file:
             yield file
         return
-    with tempfile.TemporaryDirectory(prefix="flywheel-clip-") as folder:
-        target = Path(folder, "member")
+    with scratch("clip") as folder:
+        target = folder / "member"
         with opened(log, member.path) as archive:
             info = archive.getinfo(member.inside)
             if info.file_size > MAX_VIDEO_BYTES:

@@ -1,7 +1,6 @@
 """A landed batch becomes tables and media. A drive's DRIVES part is written last: its existence is the commit of that drive."""
 
 import errno
-import tempfile
 from collections.abc import Container, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -19,6 +18,7 @@ from flywheel.ingest.quarantine import Quarantined, quarantine, release
 from flywheel.ingest.spool import Spool
 from flywheel.ingest.tombstones import Tombstones
 from flywheel.ingest.trim import TrimPolicy, read_policy, trimmed
+from flywheel.scratch import scratch
 from flywheel.store import Store, media_key
 from flywheel.tables import list_parts, read_part, read_table, rows_table, table_key, write_table
 from flywheel.types import Record
@@ -161,11 +161,11 @@ def ingest_log(
     store: Store, log: Log, kind: Format, *, policy: TrimPolicy | None, tombstones: Tombstones, twins: Twins
 ) -> Ingested | Quarantined:
     """The drive now committed (and known to `twins`), or why its log is in quarantine."""
-    with tempfile.TemporaryDirectory(prefix="flywheel-ingest-") as folder:
-        spool = Spool(Path(folder), drive_id=log.drive_id)
+    with scratch("ingest") as folder:
+        spool = Spool(folder, drive_id=log.drive_id)
         try:
             tombstones.refuse(log.source_sha256, log.part, drive_id=log.drive_id)
-            items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=Path(folder, "survey"))
+            items, trimmed_m = trimmed(lambda: kind.read(log), policy, folder=folder / "survey")
             spool.fill(items)
             findings = spool.finish(twins)
             put_media(store, log, kind, frames=spool.files.get("FRAMES"), kept=spool.media)
