@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flywheel.generate.plan import Plan
-from flywheel.generate.provenance import provenance_key
+from flywheel.generate.provenance import manifest_key, provenance_key
 from flywheel.ingest.quarantine import MAX_REASON, Reason, reason_key, reasons
 from flywheel.store import Store, media_key
 from flywheel.tables import SCHEMAS, list_parts, read_part, read_table, to_parquet
@@ -44,7 +44,8 @@ def made_from(store: Store, drives: frozenset[str]) -> Made:
     events = _of_drives(store, "EVENTS", drives, ["event_id"])
     media = {media_key(row["media_sha256"], row["ext"]) for row in frames}
     drawn = [row for row in variations if row["output_sha256"]]
-    media |= {media_key(row["output_sha256"], row["output_ext"]) for row in drawn} | {provenance_key(row["output_sha256"]) for row in drawn}
+    media |= {media_key(row["output_sha256"], row["output_ext"]) for row in drawn}
+    media |= {papers(row["output_sha256"]) for row in drawn for papers in (provenance_key, manifest_key)}
     plans = (Plan.model_validate_json(store.get(key)) for key in store.list("plans/"))
     shown = [request.model_dump(include={*PARENT}) for plan in plans for request in plan.requests if request.drive_id in drives]
     media |= {media_key(row["parent_sha256"], row["parent_ext"]) for row in (*variations, *shown)}
@@ -73,6 +74,7 @@ def used_media(store: Store) -> Iterator[str]:
                     if row[sha256]:
                         yield media_key(row[sha256], row[ext])
                         yield provenance_key(row[sha256])
+                        yield manifest_key(row[sha256])
 
 
 def take_out(store: Store, drives: frozenset[str], made: Made) -> None:

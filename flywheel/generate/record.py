@@ -3,26 +3,61 @@
 import json
 import logging
 import multiprocessing
+import os
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 from flywheel.errors import require
 from flywheel.generate.drawing import Chunk, Drawn, Parent
 from flywheel.generate.gates import Sample, Scores, score_batch
 from flywheel.generate.images import Boxes, encode_png
-from flywheel.generate.provenance import CODE_VERSION, mark_png, provenance_of, put_provenance
+from flywheel.generate.papers import put_papers
+from flywheel.generate.provenance import CODE_VERSION, mark_png
 from flywheel.generate.request import VariationRequest
-from flywheel.store import Store, put_media
+from flywheel.store import Store
 from flywheel.tables import rows_table, table_key, to_parquet
 from flywheel.types import canonical_json, short_id
 
 Row = dict[str, Any]
 log = logging.getLogger(__name__)
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Kept(NamedTuple):
+    """What of an output is in the store."""
+
+    sha256: str
+    ext: str
+    parameters: str
 
 
 def judge_processes(count: int) -> ProcessPoolExecutor:
-    """Fresh processes that score images: they share no interpreter lock and no memory map with the thread that feeds a GPU."""
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+    """Fresh processes that score images, one thread each: they share no interpreter lock and no memory map with what feeds a GPU.
+
+    They start at once, so that they are there when the first images are.
+    """
+    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+    with _one_thread_each(), suppress(BrokenExecutor):  # a broken pool shows when it is used
+        for _ in range(count):
+            pool.submit(_alone)
+    return pool
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile do their linear algebra in one thread: as many processes as cores would fight over them."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _alone() -> None:
@@ -30,10 +65,13 @@ def _alone() -> None:
 
 
 def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, *, crew: Executor, judges: Executor) -> list[Row]:
-    """The chunk's rows, its media and provenance stored; `judges` score the items, `crew` write, mark and store them."""
+    """The chunk's rows, its media and provenance stored; `judges` score the items while `crew` encode, mark and store them."""
+    items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
+    kept = [crew.submit(_kept, store, *item) for item in items]
     scores = _score(chunk, boxes, judges)
-    times = [round(chunk.seconds_each, 3)] * len(scores)
-    return list(crew.map(lambda *item: _row(store, *item), chunk.requests, chunk.parents, chunk.outputs, scores, times))
+    seconds = round(chunk.seconds_each, 3)
+    items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
+    return [_row(*item, found.result(), score, seconds) for item, found, score in zip(items, kept, scores, strict=True)]
 
 
 def put_rows(store: Store, batch_id: str, rows: list[Row]) -> None:
@@ -57,18 +95,25 @@ def _score(chunk: Chunk, boxes: Boxes, judges: Executor) -> list[Scores | None]:
     return [None if isinstance(output, str) else next(found) for output in chunk.outputs]
 
 
-def _row(store: Store, request: VariationRequest, parent: Parent | str, output: Drawn, scores: Scores | None, seconds: float) -> Row:
+def _kept(store: Store, request: VariationRequest, parent: Parent | str, output: Drawn) -> Kept | None:
+    """The output encoded, marked, hashed and stored with its papers; None where there is none."""
+    if isinstance(parent, str) or isinstance(output, str):
+        return None
+    sha256 = put_papers(store, mark_png(encode_png(output), request), request, drawn_at=parent.drawn_at)
+    return Kept(sha256, "png", _parameters(request, parent))
+
+
+def _row(
+    request: VariationRequest, parent: Parent | str, output: Drawn, kept: Kept | None, scores: Scores | None, seconds: float
+) -> Row:  # fmt: skip
     row: Row = request.model_dump(exclude={"negative_prompt", "digital_source_type"}) | {
         "code_version": CODE_VERSION,
         "run_seconds": seconds,
     }
-    if isinstance(parent, str) or isinstance(output, str) or scores is None:
+    if kept is None or scores is None:
         return row | {"status": "failed", "reason": output if isinstance(output, str) else str(parent)}
-    data = mark_png(encode_png(output), request)
-    sha256 = put_media(store, data, "png")
-    put_provenance(store, provenance_of(request, output_sha256=sha256, drawn_at=parent.drawn_at))
-    settings = _parameters(request, parent)
-    return row | {"status": "done", "output_sha256": sha256, "output_ext": "png", "parameters": settings} | scores.columns()
+    done = {"status": "done", "output_sha256": kept.sha256, "output_ext": kept.ext, "parameters": kept.parameters}
+    return row | done | scores.columns()
 
 
 def _parameters(request: VariationRequest, parent: Parent) -> str:

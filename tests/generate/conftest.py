@@ -20,6 +20,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signing keys and the like never land in the working directory."""
+    monkeypatch.setenv("FLYWHEEL_STATE", str(tmp_path_factory.getbasetemp() / "state"))
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Two drives with three mined events."""

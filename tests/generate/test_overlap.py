@@ -18,12 +18,13 @@ from flywheel.generate import run
 from flywheel.generate.ahead import ahead, on
 from flywheel.generate.gates import Sample, score_batch
 from flywheel.generate.images import Boxes, downsized, encode_png, read_rgb
+from flywheel.generate.papers import put_papers
 from flywheel.generate.plan import Plan, plan_batch
 from flywheel.generate.processes import run_processes
 from flywheel.generate.protocol import GenerateInput, Output, Resident
-from flywheel.generate.provenance import CODE_VERSION, mark_png, provenance_of, put_provenance
+from flywheel.generate.provenance import CODE_VERSION, mark_png
 from flywheel.generate.run import run_plan
-from flywheel.store import Store, open_store, put_media
+from flywheel.store import Store, open_store
 from flywheel.tables import read_part, read_table, rows_table, table_key, to_parquet
 from flywheel.types import canonical_json, short_id
 
@@ -68,8 +69,7 @@ def sequential(store: Store, plan: Plan, generator: Darkening, *, chunk: int) ->
         for sample, scores, request in zip(samples, score_batch(samples), part, strict=True):
             height, width = sample.output.shape[:2]
             drawn_at = {"width_px": width, "height_px": height, "scale": round(scales[request.parent_sha256], 6)}
-            sha256 = put_media(store, mark_png(encode_png(sample.output), request), "png")
-            put_provenance(store, provenance_of(request, output_sha256=sha256, drawn_at=drawn_at))
+            sha256 = put_papers(store, mark_png(encode_png(sample.output), request), request, drawn_at=drawn_at)
             parameters = canonical_json({**json.loads(request.parameters), "drawn_at": drawn_at}).decode()
             rows.append({
                 **request.model_dump(exclude={"negative_prompt", "digital_source_type"}), "code_version": CODE_VERSION, "run_seconds": 0.0,
@@ -80,8 +80,9 @@ def sequential(store: Store, plan: Plan, generator: Darkening, *, chunk: int) ->
 
 
 def objects(store: Store) -> dict[str, Any]:
-    """Every object's bytes; VARIATIONS parts as rows without the seconds."""
-    found: dict[str, Any] = {key: store.get(key) for key in store.list()}
+    """Every object's bytes, but of signed manifests only that they are there (a signature is salted); VARIATIONS parts as rows
+    without the seconds."""
+    found: dict[str, Any] = {key: b"" if key.endswith(".c2pa") else store.get(key) for key in store.list()}
     for key in store.list("tables/VARIATIONS/"):
         found[key] = read_part(store, key).drop_columns(["run_seconds"]).to_pylist()
     return found
