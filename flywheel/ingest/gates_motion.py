@@ -13,6 +13,8 @@ BASELINE_S, MAX_STEP_S = 0.2, 1.0
 MOVING_MPS, STUCK_S, STUCK_SAMPLES = 3.0, 5.0, 20
 TOP_SPEED_MPS = 70.0
 POSE_NOISE_M, FIX_NOISE_M = 2.0, 15.0
+# Over so long a hop, positions and speed may tell ways that differ by a share of the way and twice the noise.
+HOP_S, PACE_SHARE = 2.0, 0.3
 
 
 class Steepest(NamedTuple):
@@ -40,7 +42,11 @@ def motion_gate(window: Window, *, derived: Collection[str] = ()) -> list[Defect
     """All gates on one window of SIGNALS. `derived` columns were not recorded: positions among them come from GNSS and are as noisy."""
     gates = (jumps, fix_jumps, stuck_places, stuck_speed, no_place)
     slack_m = FIX_NOISE_M if "x_m" in derived else POSE_NOISE_M
-    return [*position_jumps(window, slack_m=slack_m), *(defect for gate in gates for defect in gate(window))]
+    return [
+        *position_jumps(window, slack_m=slack_m),
+        *pace(window, slack_m=slack_m),
+        *(defect for gate in gates for defect in gate(window)),
+    ]
 
 
 def slopes(samples: Series) -> tuple[Times, Array]:
@@ -100,6 +106,24 @@ def position_jumps(window: Window, *, slack_m: float) -> list[Defect]:
     times, points = point_series(window.table, "x_m", "y_m")
     at, excess = _excess(window, times, points, slack_m=slack_m)
     return _over(window, at, excess, 0.0, gate="pose_jump", what="x_m, y_m leap further than the speed explains", unit="m")
+
+
+def pace(window: Window, *, slack_m: float) -> list[Defect]:
+    """x_m, y_m that go another way than the speed says: a pose that stands or lags while the ego drives, or the other way round."""
+    times, points = point_series(window.table, "x_m", "y_m")
+    speed = series(window.table, "speed_mps")
+    if len(speed.t_ns) < 2 or len(times) < 2:
+        return []
+    gone = np.concatenate([[0.0], np.cumsum(np.diff(speed.t_s) * np.abs(speed.values[1:] + speed.values[:-1]) / 2)])
+    ends = np.searchsorted(times, times + int(HOP_S * 1e9))
+    begins = np.flatnonzero(ends < len(times))
+    ends = ends[begins]
+    begun, ended = (np.searchsorted(speed.t_ns, times[at]) for at in (begins, ends))
+    told = (ended - begun >= 3) & (times[ends] - times[begins] <= 2 * HOP_S * 1e9) & (ended < len(gone)) & (begun > 0)
+    begins, ends = begins[told], ends[told]
+    way = np.interp(times[ends], speed.t_ns, gone) - np.interp(times[begins], speed.t_ns, gone)
+    off = np.abs(np.linalg.norm(points[ends] - points[begins], axis=1) - way) - PACE_SHARE * way - 2 * slack_m
+    return _over(window, times[ends], off, 0.0, gate="pace", what="x_m, y_m go another way than the speed says", unit="m")
 
 
 def fix_jumps(window: Window) -> list[Defect]:

@@ -19,7 +19,7 @@ Times = NDArray[np.int64]
 FAMILIES: dict[str, tuple[str, ...]] = {
     "layout": (),
     "signals": ("empty", "speed", "limits", "travel", "gaps", "kinematics", "units", "stuck"),
-    "positions": ("pose_jump", "gnss_jump", "gnss_null", "jumps"),
+    "positions": ("pose_jump", "pace", "gnss_jump", "gnss_null", "jumps"),
     "clocks": ("clock", "day", "duration", "overlap", "sync", "sensor_gaps", "sensor_order", "sensor_clock"),
     "cameras": ("black", "blur", "blocked", "frozen", "undecodable", "images", "calibration", "camera"),
     "tracks": ("teleport", "track_velocity", "tracks"),

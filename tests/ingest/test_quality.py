@@ -23,7 +23,8 @@ from tests.ingest.make_signals import NAMES, signals
 
 Array = NDArray[np.float64]
 OURS = {
-    "kinematics", "units", "sync", "pose_jump", "gnss_jump", "gnss_null", "stuck", "teleport", "track_velocity", "frozen", "black", "blur",
+    "kinematics", "units", "sync", "pose_jump", "pace", "gnss_jump", "gnss_null", "stuck", "teleport", "track_velocity", "frozen", "black",
+    "blur",
     "blocked", "undecodable", "twin", "overlap", "sensor_gaps", "sensor_order", "sensor_clock",
 }  # fmt: skip
 
@@ -63,6 +64,7 @@ PLANTED: list[tuple[str, dict[str, Any], str]] = [
     ("kinematics", {"ax_mps2": np.negative, "imu_ax_mps2": np.negative}, "ax_mps2 moves against the derivative of speed_mps"),
     ("kinematics", {"ay_mps2": np.negative, "imu_ay_mps2": np.negative}, "ay_mps2 moves against speed_mps x yaw_rate_radps"),
     ("pose_jump", {"x_m": at(3000, lambda v: v + 8, to=6000)}, "x_m, y_m leap further"),
+    ("pace", {"x_m": lambda v: v[0] + (v - v[0]) * 0.4, "y_m": lambda v: v[0] + (v - v[0]) * 0.4}, "x_m, y_m go another way"),
     ("gnss_jump", {"lat_deg": at(3000, lambda v: v + 5e-4)}, "GNSS fixes leap further"),
     ("gnss_null", {"lat_deg": at(3000, 0.0), "lon_deg": at(3000, 0.0)}, "a fix lies at latitude and longitude 0"),
     ("stuck", {"imu_ax_mps2": at(2000, 0.25, to=2700)}, "imu_ax_mps2 stuck while the ego moves"),
