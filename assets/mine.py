@@ -25,11 +25,13 @@ SPECS = [
 
 @dg.multi_asset(name="mine", specs=SPECS, partitions_def=landing_batches)
 def mine_tables(context: dg.AssetExecutionContext, flywheel: Flywheel) -> Iterator[dg.MaterializeResult]:
+    from flywheel.mine.ledger import put_ledger
     from flywheel.mine.run import mine_batch
 
     store, batch = flywheel.store(), context.partition_key
     with reported():
         report = mine_batch(store, batch, workers=None)
+        put_ledger(store)
     events = read_table(store, "EVENTS", batch_id=batch).to_pylist()
     counts = Counter((row["scenario"], row["level"]) for row in events)
     table = [{"scenario": scenario, "level": level, "events": count} for (scenario, level), count in sorted(counts.items())]

@@ -92,10 +92,13 @@ def mine(
     as_json: Json = False,
 ) -> None:
     """Mines rare events and the exposure they were mined from."""
+    from flywheel.mine.ledger import put_ledger
     from flywheel.mine.run import mine_batch
 
     store = open_store(root)
-    show.emit_rows([mine_batch(store, name, workers=workers) for name in batches(store, batch)], title="mine", as_json=as_json)
+    reports = [mine_batch(store, name, workers=workers) for name in batches(store, batch)]
+    put_ledger(store)
+    show.emit_rows(reports, title="mine", as_json=as_json)
 
 
 @command(app)

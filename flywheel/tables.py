@@ -123,6 +123,14 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("exposure_s", REAL), ("exposure_m", REAL), ("events", I64), ("root_group", TEXT),
         optional=(("encounters", I64), ("reason", TEXT), ("params_sha256", TEXT), ("odd_sha256", TEXT), ("condition_source", TEXT)),
     ),
+    # The ledger's real side, over all batches (one part for the root, written by mining): one row per scenario and condition, and one per
+    # scenario with condition "any". possible: not ruled out by the constraints (odd.toml). upper_per_h: the one-sided 95 % bound of the
+    # rate, clustering counted; null where never driven. enough: real events below which the cell is a gap. Synthetic counts never enter.
+    "COVERAGE": _schema(
+        ("scenario", TEXT), ("condition", TEXT), ("severity", INT), ("possible", FLAG), ("exposure_s", REAL), ("exposure_m", REAL),
+        ("encounters", I64), ("real_events", I64), ("vehicles", INT), ("days", INT), ("enough", INT),
+        optional=(("rate_per_h", REAL), ("upper_per_h", REAL), ("rarity", REAL), ("dispersion", REAL)),
+    ),
     # A few pictures of each drive as vectors of an image encoder; NOVELTY (one part for the whole root) compares them across drives.
     "EMBEDDINGS": _schema(
         ("drive_id", TEXT), ("t_ns", I64), ("camera", TEXT), ("media_sha256", TEXT), ("encoder", TEXT), ("vector", pa.list_(pa.float32())),
@@ -181,7 +189,7 @@ SORT_KEYS = {
     "SENSORS": ("drive_id", "sensor"), "FINDINGS": ("drive_id", "gate", "message"),
     "EVENTS": ("drive_id", "t0_ns", "event_id"), "EXPOSURE": ("drive_id", "scenario", "condition", "odd"), "VARIATIONS": ("variation_id",),
     "EMBEDDINGS": ("drive_id", "t_ns", "camera"), "NOVELTY": ("drive_id", "t_ns", "camera"), "SURPRISE": ("drive_id", "t_ns"),
-    "ENCOUNTERS": ("drive_id", "t0_ns", "track_id"),
+    "ENCOUNTERS": ("drive_id", "t0_ns", "track_id"), "COVERAGE": ("scenario", "condition"),
     "DECISIONS": ("subject_id", "decision_id"), "DEMANDS": ("demand_id",),
 }  # fmt: skip
 

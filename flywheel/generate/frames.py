@@ -33,10 +33,11 @@ class KeyFrame(Record):
     source_condition: str
     rank: int = 0
     only: tuple[str, ...] = ()  # the conditions under which the event would still be what it is; empty for any
+    odd: str = ""  # the stratum the event was in; empty where it is not known
 
     def content(self) -> Row:
         """The fields a request takes over."""
-        return self.model_dump(exclude={"rank", "only"})
+        return self.model_dump(exclude={"rank", "only", "odd"})
 
 
 def camera_rank(name: str) -> tuple[int, str]:
@@ -104,7 +105,7 @@ def _key_frame(event: Row, frame: Row, *, rank: int) -> KeyFrame:
         **{name: event[name] for name in ("event_id", "scenario", "level", "drive_id", "root_group")},
         source_condition=known_condition(event["condition"]), t_ns=frame["t_ns"], camera=frame["camera"],
         parent_sha256=frame["media_sha256"], parent_ext=frame["ext"], rank=rank,
-        only=tuple(event.get("only_conditions") or ()),
+        only=tuple(event.get("only_conditions") or ()), odd=event.get("odd") or "",
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What to generate for a batch: thin scenario x condition cells become requests, pinned so that a rerun asks for the same.
+"""What to generate for a batch: a budget divided over cells becomes requests, pinned so that a rerun asks for the same.
 
 A plan lies at `plans/<batch>.json`; planning again on purpose writes `plans/<batch>.2.json` and so on, and the last one holds.
 """
@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from flywheel.errors import BadSchema, NotEvaluable
-from flywheel.generate.cells import Cell, Ledger, choose
+from flywheel.generate.cells import Cell, Closed
+from flywheel.generate.choose import Chooser
 from flywheel.generate.frames import (
     OFFSETS_NS,
     REFERENCE,
@@ -22,22 +23,22 @@ from flywheel.generate.frames import (
     reference_frames,
     with_pictures,
 )
+from flywheel.generate.ledger import read_ledger
+from flywheel.generate.outlook import Outlook, outlook
 from flywheel.generate.prompts import NEGATIVE_PROMPT, prompt_for
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.generate.request import VariationRequest, request_for
 from flywheel.store import Store
 from flywheel.tables import list_parts, read_table
 from flywheel.types import CONDITIONS, Condition, Record, canonical_json
-from flywheel.verdicts import REJECT, current
 from flywheel.video import COLUMNS as VIDEO_COLUMNS
 
 Row = dict[str, Any]
 log = logging.getLogger(__name__)
-VARIATION_COLUMNS = ("variation_id", "scenario", "target_condition", "status", "parent_sha256", "generator", "weights_sha256")
 
 
 class Plan(Record):
-    """Requests for one batch, the cells before and after them, and what the planner wants a reader to know."""
+    """Requests for one batch; the cells they fill and why, those that may not be filled, and how coverage is expected to change."""
 
     batch_id: str
     number: int
@@ -45,6 +46,13 @@ class Plan(Record):
     requests: tuple[VariationRequest, ...]
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
+    budget: int = 0
+    closed: tuple[Closed, ...] = ()
+    outlook: Outlook | None = None
+
+    def chosen(self) -> list[Cell]:
+        """The cells that got something, most first."""
+        return sorted((cell for cell in self.cells if cell.planned), key=lambda cell: (-cell.planned, cell.scenario, cell.condition))
 
 
 def plan_batch(
@@ -128,26 +136,21 @@ def _new_plan(
     targets: Sequence[Condition],
     keep: bool,
 ) -> Plan:
+    blank = Plan(batch_id=batch_id, number=number, generator=generator, requests=(), cells=(), budget=budget)
     frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / max(per_event, 1)), keep=keep)
-    variations = _rows(store, "VARIATIONS", *VARIATION_COLUMNS)
-    ledger = Ledger(
-        events=_rows(store, "EVENTS", "scenario", "condition", "level"),
-        exposure=_rows(store, "EXPOSURE", "scenario", "condition", "status", "exposure_s"),
-        variations=_standing(store, variations),
-        demands=_rows(store, "DEMANDS", "scenario", "condition", "weight"),
-    )
-    drawn = [
-        (row["parent_sha256"], row["target_condition"])
-        for row in variations
-        if (row["generator"], row["weights_sha256"]) == (generator.name, generator.weights_sha256)
-    ]
-    picked = choose(ledger, frames, targets=targets, budget=budget, per_event=per_event, drawn=drawn)
-    requests = tuple(_request(frame, Condition.parse(name), generator) for frame, name in picked)
-    return Plan(
-        batch_id=batch_id, number=number, generator=generator, notes=tuple(notes),
-        requests=tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id))),
-        cells=ledger.cells((frame.scenario for frame in frames), targets),
-    )  # fmt: skip
+    if not frames:
+        return blank.model_copy(update={"notes": tuple(notes)})
+    ledger = read_ledger(store, generator=generator)
+    chooser = Chooser(ledger, frames, targets=targets, per_event=per_event)
+    chooser.choose(budget)
+    requests = [_request(choice.frame, Condition.parse(choice.target), generator) for choice in chooser.chosen]
+    short = [f"{len(requests)} of {budget}: no frame is left that may be redrawn"] if len(requests) < budget else []
+    cells = chooser.cells()
+    return blank.model_copy(update={
+        "requests": tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id))),
+        "cells": cells, "closed": chooser.closed(), "notes": (*notes, *ledger.notes, *short),
+        "outlook": outlook(ledger, chooser.chosen, reach={(cell.scenario, cell.condition) for cell in cells}),
+    })  # fmt: skip
 
 
 def _request(frame: KeyFrame, target: Condition, generator: GeneratorInfo) -> VariationRequest:
@@ -159,13 +162,6 @@ def _request(frame: KeyFrame, target: Condition, generator: GeneratorInfo) -> Va
 def _rows(store: Store, table: str, *columns: str, batch_id: str | None = None) -> list[Row]:
     found: list[Row] = read_table(store, table, batch_id=batch_id, columns=list(columns)).to_pylist()
     return found
-
-
-def _standing(store: Store, variations: list[Row]) -> list[Row]:
-    """The variations that were drawn and not rejected."""
-    verdicts = current(read_table(store, "DECISIONS"))
-    rejected = {subject for subject, row in verdicts.items() if row["verdict"] == REJECT}
-    return [row for row in variations if row["status"] == "done" and row["variation_id"] not in rejected]
 
 
 def _key_frames(store: Store, batch_id: str, *, wanted: int, keep: bool) -> tuple[list[KeyFrame], list[str]]:
