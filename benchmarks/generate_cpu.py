@@ -79,6 +79,7 @@ def plan_loop(folder: Path, *, count: int) -> tuple[Callable[[], Any], int]:
     from flywheel.generate.run import run_plan
     from flywheel.ingest.land import land
     from flywheel.ingest.run import ingest_batch
+    from flywheel.mine.ledger import put_ledger
     from flywheel.mine.run import mine_batch
     from flywheel.store import open_store
     from generators.bundled import BundledGenerator
@@ -88,6 +89,7 @@ def plan_loop(folder: Path, *, count: int) -> tuple[Callable[[], Any], int]:
     batch = land(store, folder / "logs")
     ingest_batch(store, batch)
     mine_batch(store, batch)
+    put_ledger(store)
     plan = plan_batch(store, batch, generator=generator.info, budget=count)
     generator.generate(items_of(1))
     return lambda: run_plan(store, plan, generator), len(plan.requests)

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from flywheel.mine.ledger import put_ledger
 from flywheel.store import Store, open_store
 
 # Test folders are no packages: the helper module is found by its own, unique name.
@@ -33,7 +32,6 @@ def store(tmp_path: Path) -> Store:
     root = open_store(tmp_path / "root")
     drives.put_drive(root, "drive-a", drives.EVENTS[:2], seed=1, cameras=("front_left", "front"))
     drives.put_drive(root, "drive-b", drives.EVENTS[2:], seed=7)
-    put_ledger(root)
     return root
 
 
@@ -42,5 +40,4 @@ def quiet(tmp_path: Path) -> Store:
     """One drive in which nothing was mined."""
     root = open_store(tmp_path / "quiet")
     drives.put_drive(root, "drive-q", [], seed=3)
-    put_ledger(root)
     return root

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from flywheel.generate.protocol import ENHANCED_MEDIA, GenerateInput, GeneratorInfo, Output
+from flywheel.mine.ledger import put_ledger
 from flywheel.store import Store, put_media
 from flywheel.tables import rows_table, write_table
 
@@ -73,7 +74,7 @@ EVENTS = [
 
 
 def put_drive(store: Store, drive: str, events: list[dict[str, Any]], *, seed: int, cameras: tuple[str, ...] = ("front",)) -> None:
-    """One drive with frames each half second, one tracked car, its events and its exposure."""
+    """One drive with frames each half second, one tracked car, its events, its exposure and the ledger."""
     frames, tracks = [], []
     for k in range(FRAMES):
         t_ns = T0 + k * STEP
@@ -101,3 +102,4 @@ def put_drive(store: Store, drive: str, events: list[dict[str, Any]], *, seed: i
     }]  # fmt: skip
     for name, rows in (("DRIVES", drives), ("FRAMES", frames), ("TRACKS", tracks), ("EVENTS", events), ("EXPOSURE", exposure)):
         write_table(store, name, rows_table(name, rows), batch_id=BATCH, part=drive)
+    put_ledger(store)

@@ -18,6 +18,7 @@ from flywheel.ingest.land import land
 from flywheel.ingest.run import IngestReport, ingest_batch
 from flywheel.ingest.video_boxes import check_boxes
 from flywheel.ingest.video_index import VideoIndex, index_video
+from flywheel.mine.ledger import put_ledger
 from flywheel.mine.run import mine_batch
 from flywheel.publish.collect import collect
 from flywheel.publish.recipe import Recipe
@@ -208,6 +209,7 @@ def test_the_wheel_goes_on_from_a_film(dashcam: tuple[DiskStore, str, Path]) -> 
     report = mine_batch(store, batch)
     assert (report.mined, report.failed, report.condition_sources) == (1, (), {"luma": 1})
     assert "hard_braking" in report.not_evaluable
+    put_ledger(store)
     generator = GeneratorInfo(name="g", model_revision="1", weights_sha256="0" * 64, licence="MIT")
     plan = plan_batch(store, batch, generator=generator, budget=4)
     assert len(plan.requests) == 4 and not plan.notes[1:]
