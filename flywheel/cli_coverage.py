@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from flywheel import show
-from flywheel.commands import Json, Root, app, command
+from flywheel.commands import Json, Root, Scenarios, app, command
 from flywheel.store import open_store
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def coverage(
     by: Annotated[str, typer.Option(help="condition, odd, or attributes parted by commas, such as illumination,scenery.")] = "condition",
     gaps: Annotated[int, typer.Option(help="Show only so many cells, neediest first; 0 shows all cells.")] = 0,
     html: Annotated[Path | None, typer.Option(help="Write the whole ledger as one page.")] = None,
+    files: Scenarios = None,
     as_json: Json = False,
 ) -> None:
     """Scenario x ODD: real exposure, real, synthetic and replayed counts, intervals, rarity and gaps; t-wise coverage beside it."""
@@ -66,6 +67,7 @@ def rarity(
     per: Annotated[str, typer.Option(help="Exposure in h, km or encounter.")] = "h",
     audit: Annotated[Path | None, typer.Option(help="What `score-mining --json` wrote: the detectors' errors are taken out.")] = None,
     block_km: Annotated[float, typer.Option(help="Kilometres of a block in the stopping rule.")] = 1000.0,
+    files: Scenarios = None,
     as_json: Json = False,
 ) -> None:
     """How rare, and how sure: rates with intervals, what is still unseen, when to stop, and the trend of the shortest TTC."""
