@@ -54,6 +54,37 @@ def to_camera(points: Array, frame: Mapping[str, Any]) -> Array:
     return offset @ turn
 
 
+def pixel_rays(frame: Mapping[str, Any], *, size: tuple[int, ...]) -> Array:
+    """(H, W, 3) direction in the ego frame of each pixel's ray in an image of this size, one metre long along the optical axis."""
+    height, width = size[:2]
+    u = (np.arange(width) + 0.5) * frame["width_px"] / width
+    v = (np.arange(height) + 0.5) * frame["height_px"] / height
+    x, y = np.meshgrid((u - frame["cx_px"]) / frame["fx_px"], (v - frame["cy_px"]) / frame["fy_px"])
+    turn = rotation((frame["cam_qw"], frame["cam_qx"], frame["cam_qy"], frame["cam_qz"]))
+    found: Array = np.stack([x, y, np.ones_like(x)], axis=-1) @ turn.T
+    return found
+
+
+def ground_distance(frame: Mapping[str, Any], *, size: tuple[int, ...]) -> Array:
+    """(H, W) metres along the optical axis to the flat ground (z = 0 of the ego frame); infinite where a ray does not meet it."""
+    down = pixel_rays(frame, size=size)[..., 2]
+    with np.errstate(divide="ignore"):
+        return np.where(down < 0, -frame["cam_z_m"] / np.where(down < 0, down, -1.0), np.inf)
+
+
+def box_distance(box: Mapping[str, Any], frame: Mapping[str, Any], *, size: tuple[int, ...]) -> Array:
+    """(H, W) metres along the optical axis to a TRACKS row's box (Kay and Kajiya's slabs, 1986); infinite where a ray misses it."""
+    c, s = np.cos(box["heading_rad"]), np.sin(box["heading_rad"])
+    turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    eye = np.array([frame["cam_x_m"] - box["x_m"], frame["cam_y_m"] - box["y_m"], frame["cam_z_m"] - box["z_m"]]) @ turn
+    rays = pixel_rays(frame, size=size) @ turn
+    half = np.array([box["length_m"], box["width_m"], box["height_m"]]) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        one, two = (-half - eye) / rays, (half - eye) / rays
+    enter, leave = np.minimum(one, two).max(axis=-1), np.maximum(one, two).min(axis=-1)
+    return np.where((enter <= leave) & (enter > NEAR_M), enter, np.inf)
+
+
 def project_box(box: Mapping[str, Any], frame: Mapping[str, Any]) -> ImageBox | None:
     """The box as seen in the image, or None if it is behind the camera, outside, or under 2 px."""
     seen = to_camera(corners(box), frame)

@@ -64,7 +64,7 @@ class DiffusersGenerator:
         }  # fmt: skip
         self.info = GeneratorInfo(
             name=f"{self.NAME}:{folder.name if Path(pipeline).is_dir() else pipeline}", model_revision=folder.name,
-            weights_sha256=weights_of([folder, *more]), licence=licence or licence_of(folder), parameters=drawn_with,
+            weights_sha256=weights_of([folder, *more]), licence=licence or licence_of(folder, hub_id=str(pipeline)), parameters=drawn_with,
         )  # fmt: skip
 
     def _parts(self, place: Place) -> tuple[Mapping[str, Any], Sequence[Path]]:

@@ -26,6 +26,14 @@ class Task:
     auto: str
 
 
+# The licences of the weights that are taken by default: what the hub fetches for a pipeline leaves the model card out.
+LICENCES = {
+    "timbrooks/instruct-pix2pix": "mit",
+    "stable-diffusion-v1-5/stable-diffusion-v1-5": "creativeml-openrail-m",
+    "stable-diffusion-v1-5/stable-diffusion-inpainting": "creativeml-openrail-m",
+    "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
+    "black-forest-labs/FLUX.1-schnell": "apache-2.0",
+}
 REDRAW = Task("image-to-image", ("image",), "AutoPipelineForImage2Image")
 STEER = Task("image-to-image with controls", ("image", "control_image"), "AutoPipelineForImage2Image")
 FILL = Task("inpainting", ("image", "mask_image"), "AutoPipelineForInpainting")
@@ -66,11 +74,11 @@ def accepted(pipeline: Any) -> set[str]:
     return set(inspect.signature(type(pipeline).__call__).parameters)
 
 
-def licence_of(folder: Path) -> str:
-    """The licence a model card's front matter names, or "unknown"."""
+def licence_of(folder: Path, *, hub_id: str = "") -> str:
+    """The licence a model card's front matter names, else the one we know for a hub id, else "unknown"."""
     card = folder / "README.md"
     found = re.search(r"^license:\s*(\S+)", card.read_text(errors="replace"), re.MULTILINE) if card.is_file() else None
-    return found.group(1) if found else "unknown"
+    return found.group(1) if found else LICENCES.get(hub_id, "unknown")
 
 
 def weights_of(folders: Sequence[Path]) -> str:

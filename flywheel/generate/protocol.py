@@ -117,7 +117,7 @@ class Estimator(Protocol):
         ...
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(H, W) distances in any unit for depth, or ADE20K class numbers for segmentation."""
+        """(H, W) distances in any unit for depth, or numbers of `controls.CLASSES` for segmentation."""
         ...
 
 
