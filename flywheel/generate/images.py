@@ -31,6 +31,20 @@ def read_rgb(store: Store, sha256: str, ext: str) -> Rgb:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
+def read_plane(store: Store, sha256: str, ext: str, *, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """(H, W) values of a stored one-channel image (depth, classes) at this size, nearest neighbour; BadData if it is no such image."""
+    cv2 = require("cv2", extra="generate")
+    key = media_key(sha256, ext)
+    try:
+        data = store.get(key)
+    except KeyError as err:
+        raise BadData(f"{key} is not in the store: was the batch ingested here?") from err
+    plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if plane is None or plane.ndim != 2:
+        raise BadData(f"{key} is no image with one channel")
+    return np.asarray(cv2.resize(plane, (size[1], size[0]), interpolation=cv2.INTER_NEAREST), np.float32)
+
+
 def encode_png(rgb: Rgb) -> bytes:
     """PNG bytes of (H, W, 3) RGB pixels."""
     cv2 = require("cv2", extra="generate")
