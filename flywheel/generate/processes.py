@@ -1,4 +1,4 @@
-"""A plan drawn by several processes, one a GPU, each its share of the chunks: the same parts as one process would write."""
+"""Plans drawn by several processes, one a GPU, each its share of the chunks: the same parts as one process would write."""
 
 import multiprocessing
 import os
@@ -7,28 +7,38 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.queues import SimpleQueue
 
-from flywheel.errors import FlywheelError
+from flywheel.errors import FlywheelError, require
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Generator
 from flywheel.generate.run import GenerateReport, run_plan
 from flywheel.store import open_store
 
-Answer = GenerateReport | str
+Answer = tuple[GenerateReport, ...] | str
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
-def run_processes(
-    root: str, plan: Plan, make: Callable[[], Generator], *, devices: Sequence[str], chunk: int | None = None
-) -> GenerateReport:  # fmt: skip
-    """Draws what is missing with one fresh process for each device, which sees that device alone; gives back their counts together.
+def visible_gpus(count: int) -> list[str]:
+    """Names of the first `count` GPUs this process may use; FlywheelError where there are not so many."""
+    there = require("torch", extra="generate").cuda.device_count()
+    if not 0 < count <= there:
+        raise FlywheelError(f"{count} GPUs were asked for, {there} can be used here: ask for 1 to {there}, or leave it out to draw without")
+    allowed = [name for name in os.environ.get(VISIBLE, "").split(",") if name]
+    return (allowed or [str(number) for number in range(there)])[:count]
 
-    `make` builds the generator inside each process, so it must pickle. `seconds` is that of the slowest, its loading left
-    out. FlywheelError naming what failed where, after the other processes have done their share.
+
+def run_processes(
+    root: str, plans: Sequence[Plan], make: Callable[[], Generator], *, devices: Sequence[str], chunk: int | None = None
+) -> list[GenerateReport]:  # fmt: skip
+    """Draws what is missing with one fresh process for each device, which sees that device alone; one report a plan.
+
+    `make` builds the generator inside each process, once for all plans, so it must pickle. `seconds` is that of the slowest, its
+    loading left out. FlywheelError naming what failed where, after the other processes have done their share.
     """
     fresh = multiprocessing.get_context("spawn")
     answers: SimpleQueue[Answer] = fresh.SimpleQueue()
     processes = [
-        fresh.Process(target=_share, args=(root, plan, make, device, (k, len(devices)), chunk, answers)) for k, device in enumerate(devices)
+        fresh.Process(target=_share, args=(root, plans, make, device, (k, len(devices)), chunk, answers))
+        for k, device in enumerate(devices)
     ]
     for process in processes:
         process.start()
@@ -36,7 +46,7 @@ def run_processes(
     failures = [answer for answer in found if isinstance(answer, str)]
     if failures:
         raise FlywheelError("; ".join(failures))
-    return joined([answer for answer in found if isinstance(answer, GenerateReport)])
+    return [joined(shares) for shares in zip(*(answer for answer in found if not isinstance(answer, str)), strict=True)]
 
 
 def _answers(processes: Sequence[multiprocessing.process.BaseProcess], answers: "SimpleQueue[Answer]") -> list[Answer]:
@@ -52,12 +62,16 @@ def _answers(processes: Sequence[multiprocessing.process.BaseProcess], answers: 
 
 
 def _share(
-    root: str, plan: Plan, make: Callable[[], Generator], device: str, share: tuple[int, int], chunk: int | None,
+    root: str, plans: Sequence[Plan], make: Callable[[], Generator], device: str, share: tuple[int, int], chunk: int | None,
     answers: "SimpleQueue[Answer]",
 ) -> None:  # fmt: skip
+    """One process's chunks of each plan; the first chunk goes to another process with each plan, so that short ones are spread."""
     os.environ[VISIBLE] = device
+    store, (number, count) = open_store(root), share
     try:
-        answers.put(run_plan(open_store(root), plan, make(), chunk=chunk, share=share))
+        generator = make()
+        shares = [((number + k) % count, count) for k in range(len(plans))]
+        answers.put(tuple(run_plan(store, plan, generator, chunk=chunk, share=mine) for plan, mine in zip(plans, shares, strict=True)))
     except Exception as err:  # noqa: BLE001 (it is raised again in the process that asked)
         answers.put(f"on device {device!r}: {type(err).__name__}: {err}")
 

@@ -148,7 +148,7 @@ def test_shares_of_a_plan_join_without_drawing_twice(store: Store, twin: Store) 
 
 def test_two_processes_draw_a_plan_as_one_does(store: Store, twin: Store) -> None:
     plan = plan_batch(store, BATCH, generator=Darkening().info, budget=8)
-    report = run_processes(store.uri, plan, Darkening, devices=["0", "1"], chunk=3)
+    [report] = run_processes(store.uri, [plan], Darkening, devices=["0", "1"], chunk=3)
     assert (report.planned, report.done, report.failed) == (8, 8, 0)
     sequential(twin, plan_batch(twin, BATCH, generator=Darkening().info, budget=8), Darkening(), chunk=3)
     assert objects(store) == objects(twin)
@@ -163,7 +163,7 @@ def unmakeable() -> Darkening:
 def test_a_process_that_fails_is_named_and_the_other_does_its_share(store: Store) -> None:
     plan = plan_batch(store, BATCH, generator=Darkening().info, budget=8)
     with pytest.raises(FlywheelError, match="on device '1': ValueError: no such device"):
-        run_processes(store.uri, plan, unmakeable, devices=["0", "1"], chunk=3)
+        run_processes(store.uri, [plan], unmakeable, devices=["0", "1"], chunk=3)
     assert read_table(store, "VARIATIONS").num_rows == 5
 
 
