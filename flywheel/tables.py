@@ -158,6 +158,8 @@ SCHEMAS: dict[str, pa.Schema] = {
         ),
     ),
     # variation_id is the digest of the request. status: done or failed (run status; quality is a DECISION).
+    # inserted: the object drawn into the frame, canonical JSON of a TRACKS row to be, with what it is called. clip_*: of a clip the times,
+    # parents and outputs of all its frames, in order; the row's own t_ns, parent and output are its key frame's, its scores the worst.
     "VARIATIONS": _schema(
         ("variation_id", TEXT), ("event_id", TEXT), ("scenario", TEXT), ("level", TEXT), ("drive_id", TEXT), ("root_group", TEXT),
         ("t_ns", I64), ("camera", TEXT), ("parent_sha256", TEXT), ("parent_ext", TEXT),
@@ -168,6 +170,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("output_sha256", TEXT), ("output_ext", TEXT), ("reason", TEXT),
             ("score_integrity", REAL), ("score_structure", REAL), ("score_condition", REAL), ("score_change", REAL),
             ("embedding", pa.list_(pa.float32())),
+            ("inserted", TEXT), ("clip_t_ns", pa.list_(I64)), ("clip_parents", WORDS), ("clip_outputs", WORDS),
         ),
     ),
     # Append-only. actor_kind: rule or person.

@@ -49,6 +49,13 @@ class Controls:
         drive = self._drive(drive_id) if set(wants) - {"edges"} else None
         return tuple(self._one(kind, rgb, drive, camera, t_ns, estimators.get(kind)) for kind in wants)
 
+    def frame(self, *, drive_id: str, camera: str, t_ns: int) -> Row:
+        """The FRAMES row of a picture; BadData if the batch has none at that time."""
+        found = self._drive(drive_id).picture(camera, t_ns)
+        if found is None:
+            raise BadData(f"no frame of camera {camera} at {t_ns} ns in drive {drive_id}")
+        return found
+
     def _one(self, kind: ControlKind, rgb: Rgb, drive: "_Drive | None", camera: str, t_ns: int, estimator: Estimator | None) -> Control:
         if kind == "edges" or drive is None:
             return Control("edges", edges_picture(rgb), EDGES)
@@ -83,9 +90,12 @@ class _Drive:
         found = nearest_instant(np.array([row["t_ns"] for row in rows], np.int64), t_ns, tolerance_ns=SAME_INSTANT_NS)
         return next((row for row in rows if row["t_ns"] == found and row["video_offset"] is None), None)
 
+    def picture(self, camera: str, t_ns: int) -> Row | None:
+        return next((row for row in self._frames.get(("rgb", camera), []) if row["t_ns"] == t_ns), None)
+
     def geometry(self, camera: str, t_ns: int) -> tuple[Row, list[Row]] | None:
         """The calibrated frame and the boxes of its instant; None without calibration or tracks near that time."""
-        frame = next((row for row in self._frames.get(("rgb", camera), []) if row["t_ns"] == t_ns), None)
+        frame = self.picture(camera, t_ns)
         instant = nearest_instant(self._times, t_ns, tolerance_ns=SAME_INSTANT_NS)
         if frame is None or frame["fx_px"] is None or frame["cam_qw"] is None or instant is None:
             return None

@@ -3,15 +3,17 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from flywheel.errors import BadData, BadTransport, MissingExtra
+from flywheel.generate.clips import shots
 from flywheel.generate.clock import Clock
 from flywheel.generate.images import Rgb, downsized, read_rgb
+from flywheel.generate.inputs import NO_EXTRAS, Extras, Inputs
 from flywheel.generate.protocol import GenerateInput, Generator, Output, Refused, Resident
 from flywheel.generate.request import VariationRequest
 from flywheel.store import Store
@@ -24,15 +26,17 @@ FATAL = (MissingExtra, BadTransport)
 
 @dataclass(frozen=True)
 class Parent:
-    """A loaded parent frame at the drawing size, and its scale from the stored frame."""
+    """A loaded parent frame at the drawing size, its scale from the stored frame, and what else the generator gets with it."""
 
     rgb: Rgb
     scale: float
+    extras: Extras = NO_EXTRAS
 
     @property
-    def drawn_at(self) -> dict[str, int | float]:
-        """The drawing size for the record."""
-        return {"width_px": self.rgb.shape[1], "height_px": self.rgb.shape[0], "scale": round(self.scale, 6)}
+    def drawn_at(self) -> dict[str, int | float | str]:
+        """The drawing size for the record, and where controls and flows come from."""
+        size = {"width_px": self.rgb.shape[1], "height_px": self.rgb.shape[0], "scale": round(self.scale, 6)}
+        return {**size, **self.extras.sources}
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,25 @@ class Chunk:
     seconds_each: float = 0.0
 
 
-def load_chunk(store: Store, requests: Sequence[VariationRequest], *, max_width: int | None, crew: Executor) -> Chunk:
-    """The requests with their parents, read and decoded in parallel; a parent shared by several requests is read once."""
-    first = {request.parent_sha256: request for request in requests}
+def load_chunk(
+    store: Store, requests: Sequence[VariationRequest], *, max_width: int | None, crew: Executor, inputs: Inputs | None = None
+) -> Chunk:  # fmt: skip
+    """The requests with their parents, read and decoded in parallel; a parent shared by several requests is read once.
+
+    Clips are taken apart into their frames. `inputs` makes what the generator gets besides a frame.
+    """
+    shown = [shot for request in requests for shot in shots(request)]
+    first = {request.parent_sha256: request for request in shown}
     read = dict(zip(first, crew.map(lambda request: _parent(store, request, max_width), first.values()), strict=True))
-    return Chunk(requests=tuple(requests), parents=tuple(read[request.parent_sha256] for request in requests))
+    parents = [read[request.parent_sha256] for request in shown]
+    found = (inputs or Inputs(store, "", wants=())).of(shown, [None if isinstance(p, str) else p.rgb for p in parents])
+    return Chunk(tuple(shown), tuple(_with(parent, extras) for parent, extras in zip(parents, found, strict=True)))
+
+
+def _with(parent: Parent | str, extras: Extras | str) -> Parent | str:
+    if isinstance(parent, str) or isinstance(extras, str):
+        return parent if isinstance(parent, str) else str(extras)
+    return replace(parent, extras=extras) if extras is not NO_EXTRAS else parent
 
 
 def _parent(store: Store, request: VariationRequest, max_width: int | None) -> Parent | str:
@@ -69,7 +87,7 @@ def begin_chunk(generator: Generator, clock: Clock) -> Callable[[Chunk], Callabl
     last = time.monotonic()
 
     def begin(chunk: Chunk) -> Callable[[], Chunk]:
-        inputs = [_input(request, parent.rgb) for request, parent in _loaded(chunk)]
+        inputs = [_input(request, parent) for request, parent in _loaded(chunk)]
         with clock.timed("draw: begin"):
             draw = _begun(generator, inputs)
 
@@ -90,10 +108,12 @@ def _loaded(chunk: Chunk) -> list[tuple[VariationRequest, Parent]]:
     return [(request, parent) for request, parent in zip(chunk.requests, chunk.parents, strict=True) if isinstance(parent, Parent)]
 
 
-def _input(request: VariationRequest, rgb: Rgb) -> GenerateInput:
+def _input(request: VariationRequest, parent: Parent) -> GenerateInput:
+    extras = parent.extras
     return GenerateInput(
-        rgb=rgb, source=request.source, target=request.target, prompt=request.prompt,
+        rgb=parent.rgb, source=request.source, target=request.target, prompt=request.prompt,
         negative_prompt=request.negative_prompt, seed=request.seed,
+        controls=extras.controls, mask=extras.mask, clip=extras.place,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def sealer(root: str) -> Sealer | None:
     return sealer_for(identity_of(root))
 
 
-def put_papers(store: Store, image: bytes, request: VariationRequest, *, drawn_at: dict[str, int | float]) -> str:
+def put_papers(store: Store, image: bytes, request: VariationRequest, *, drawn_at: dict[str, int | float | str]) -> str:
     """Stores a marked image, its manifest and its record, and gives its hash; equal images keep the manifest they have."""
     sha256 = put_media(store, image, "png")
     seal = sealer(store.uri)

@@ -44,7 +44,7 @@ class Provenance(Record):
     model_revision: str
     weights_sha256: str
     parameters: dict[str, str | int | float]
-    drawn_at: dict[str, int | float]
+    drawn_at: dict[str, int | float | str]
     prompt: str
     negative_prompt: str
     seed: int
@@ -68,7 +68,7 @@ def manifest_key(sha256: str) -> str:
     return media_key(sha256, "c2pa")
 
 
-def provenance_of(request: VariationRequest, *, output_sha256: str, drawn_at: dict[str, int | float]) -> Provenance:
+def provenance_of(request: VariationRequest, *, output_sha256: str, drawn_at: dict[str, int | float | str]) -> Provenance:
     """The record of one output; `drawn_at` holds the pixel size and the scale from the parent frame."""
     return Provenance(
         variation_id=request.variation_id, output_sha256=output_sha256, parents=(request.parent_sha256,),

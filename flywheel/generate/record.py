@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flywheel.errors import require
+from flywheel.generate.clips import joined
 from flywheel.generate.drawing import Chunk, Drawn, Parent
 from flywheel.generate.gates import Sample, Scores, score_batch
 from flywheel.generate.images import Boxes, encode_png
@@ -71,7 +72,8 @@ def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, *, crew: Executor, ju
     scores = _score(chunk, boxes, judges)
     seconds = round(chunk.seconds_each, 3)
     items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
-    return [_row(*item, found.result(), score, seconds) for item, found, score in zip(items, kept, scores, strict=True)]
+    rows = [_row(*item, found.result(), score, seconds) for item, found, score in zip(items, kept, scores, strict=True)]
+    return joined(rows, chunk.requests)
 
 
 def put_rows(store: Store, batch_id: str, rows: list[Row]) -> None:
@@ -106,7 +108,8 @@ def _kept(store: Store, request: VariationRequest, parent: Parent | str, output:
 def _row(
     request: VariationRequest, parent: Parent | str, output: Drawn, kept: Kept | None, scores: Scores | None, seconds: float
 ) -> Row:  # fmt: skip
-    row: Row = request.model_dump(exclude={"negative_prompt", "digital_source_type"}) | {
+    row: Row = request.model_dump(exclude={"negative_prompt", "digital_source_type", "insert", "clip", "key"}) | {
+        "inserted": canonical_json(request.insert.model_dump(mode="json")).decode() if request.insert else None,
         "code_version": CODE_VERSION,
         "run_seconds": seconds,
     }

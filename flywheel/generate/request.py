@@ -1,18 +1,28 @@
 """One asked-for variation and its identity: equal requests have equal ids, on every machine and at every run."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from flywheel.generate.inserts import PlannedObject
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.types import Condition, Record, canonical_json, digest_of
 
 SEED_BITS = 31
 
 
+class ClipFrame(Record):
+    """One frame of a clip."""
+
+    t_ns: int
+    parent_sha256: str
+
+
 class VariationRequest(Record):
     """Everything needed to draw one variation again: which frame, what it shall show, who draws it and how.
 
     `variation_id` is the digest of the parent's hash, target, generator (name, revision, weights, parameters),
-    prompts and seed; `parameters` is canonical JSON.
+    prompts and seed, and of the inserted object and the clip's frames where there are such; `parameters` is canonical JSON.
+    A clip's frames are in order of time; the request's own `t_ns` and parent are those of its key frame.
     """
 
     variation_id: str
@@ -36,6 +46,9 @@ class VariationRequest(Record):
     seed: int
     licence: str
     digital_source_type: str
+    insert: PlannedObject | None = None
+    clip: tuple[ClipFrame, ...] = ()
+    key: int = 0  # which of the clip's frames is its key frame
 
     @property
     def target(self) -> Condition:
@@ -49,7 +62,7 @@ class VariationRequest(Record):
 
     def identity(self) -> dict[str, Any]:
         """The content that the id is the digest of."""
-        return {name: getattr(self, name) for name in IDENTITY}
+        return _identity(self.model_dump(mode="json"))
 
 
 IDENTITY = (
@@ -57,10 +70,16 @@ IDENTITY = (
 )  # fmt: skip
 
 
+def _identity(content: dict[str, Any]) -> dict[str, Any]:
+    more = {name: content[name] for name in ("insert", "clip") if content.get(name)}
+    return {name: content[name] for name in IDENTITY} | more
+
+
 def request_for(
-    frame: dict[str, Any], *, target: Condition, generator: GeneratorInfo, prompt: str, negative_prompt: str, salt: int = 0
-) -> VariationRequest:
-    """The request to redraw one key frame under `target`.
+    frame: dict[str, Any], *, target: Condition, generator: GeneratorInfo, prompt: str, negative_prompt: str, salt: int = 0,
+    insert: PlannedObject | None = None, clip: Sequence[ClipFrame] = (),
+) -> VariationRequest:  # fmt: skip
+    """The request to redraw one key frame under `target`, or to insert an object into it, or to redraw a clip around it.
 
     `frame` holds event_id, scenario, level, drive_id, root_group, t_ns, camera, parent_sha256, parent_ext, source_condition.
     The seed follows from the parent, the target and `salt`, never from a clock.
@@ -78,8 +97,11 @@ def request_for(
         "seed": seed,
         "licence": generator.licence,
         "digital_source_type": generator.digital_source_type,
+        "insert": insert.model_dump(mode="json") if insert else None,
+        "clip": [part.model_dump(mode="json") for part in clip],
+        "key": next((at for at, part in enumerate(clip) if part.t_ns == frame["t_ns"]), 0),
     }
-    return VariationRequest(variation_id=f"var-{digest_of({k: content[k] for k in IDENTITY})}", **content)
+    return VariationRequest(variation_id=f"var-{digest_of(_identity(content))}", **content)
 
 
 def same_generator(request: VariationRequest, info: GeneratorInfo) -> bool:

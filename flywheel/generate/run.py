@@ -19,6 +19,7 @@ from flywheel.generate.ahead import ahead, on
 from flywheel.generate.clock import Clock
 from flywheel.generate.drawing import Chunk, begin_chunk, load_chunk
 from flywheel.generate.images import Boxes
+from flywheel.generate.inputs import Inputs
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Generator, Resident
 from flywheel.generate.record import Row, judge_processes, put_rows, record_chunk
@@ -90,11 +91,11 @@ def _recorded(
 ) -> Iterator[list[Row]]:
     """The rows of each part, in order: read in the background, drawn in this thread, recorded in the background."""
     width = plan.generator.parameters.get("width_px")
-    boxes = Boxes(store, plan.batch_id)
+    boxes, inputs = Boxes(store, plan.batch_id), Inputs.for_generator(store, plan.batch_id, generator)
 
     def load(part: Requests) -> Chunk:
         with clock.timed("read"):
-            return load_chunk(store, part, max_width=int(width) if width else None, crew=crew)
+            return load_chunk(store, part, max_width=int(width) if width else None, crew=crew, inputs=inputs)
 
     def record(chunk: Chunk) -> list[Row]:
         with clock.timed("record"):
