@@ -1,10 +1,10 @@
 """Flux-class transformers: FLUX.1 [schnell] redraws image to image; a Kontext model edits by an instruction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flywheel.generate.protocol import Parameter
+from flywheel.generate.protocol import GenerateInput, Parameter
 from generators.diffusion import DiffusersGenerator, require_class
 
 WEIGHTS = "black-forest-labs/FLUX.1-schnell"
@@ -34,5 +34,6 @@ class FluxGenerator(DiffusersGenerator):
     def _recorded(self) -> Mapping[str, Parameter]:
         return {"prompts": "instruction"} if "_auto_resize" in self._accepts else {}
 
-    def _offered(self, items: Any) -> dict[str, Any]:
-        return {**super()._offered(items), "_auto_resize": False}
+    def _offered(self, items: Sequence[GenerateInput]) -> dict[str, Any]:
+        offered = super()._offered(items)
+        return {**offered, "max_area": offered["width"] * offered["height"], "_auto_resize": False}
