@@ -2,11 +2,12 @@
 
     python -m benchmarks.paired_truth --seeds 201,202,203 --drives 4 --views 3 --images 156 [--json]
 
-For ordered pairs (source, target) of unseen drives the generator and the classical baseline redraw the source render; both are
-compared with the render of the target. "Nearer" counts drawings that are nearer to that truth than the source frame is (or than
-the baseline is), by SSIM (scikit-image) and by the distance of `flywheel.encoder` embeddings. Seeds 1-60 made the bundled
-weights: take others. Both measures are terms of the bundled model's training loss, and its feature term uses the very network of
-the encoder, which flatters it. Pairs of one drive are not independent, so the printed intervals (Wilson) are somewhat narrow.
+For ordered pairs (source, target) of unseen drives the generator and the classical baseline redraw the source render (and, with
+`--against`, other weights of the bundled model: the edition before); all are compared with the render of the target. "Nearer"
+counts drawings that are nearer to that truth than the source frame is (or than the other's drawing), by SSIM (scikit-image) and by
+the distance of `flywheel.encoder` embeddings. Seeds 1-200 are for training: take others. Both measures are terms of the bundled
+model's training loss, and its feature term uses the very network of the encoder, which flatters it. Intervals are 95% percentile
+bootstraps over drives (2,000 draws), because pictures of one drive are not independent.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,12 +35,9 @@ from generators.training.scenes import SceneDump, read_dump, write_dump
 
 Rgb = NDArray[np.uint8]
 Views = list[tuple[Rgb, ...]]
-MADE = ("source", "perturb", "drawn")
-TRAINED_ON = range(1, 61)
-COLUMNS = {
-    "nearer_ssim": ("ssim", "drawn", "source"), "nearer_feature": ("feature", "drawn", "source"),
-    "beats_perturb_ssim": ("ssim", "drawn", "perturb"), "beats_perturb_feature": ("feature", "drawn", "perturb"),
-}  # fmt: skip
+Generators = dict[str, Generator]
+MEASURES = ("ssim", "feature")
+TRAINED_ON = range(1, 201)
 
 
 class Pair(NamedTuple):
@@ -49,9 +49,10 @@ class Pair(NamedTuple):
 
 
 class Score(NamedTuple):
-    """Nearness to the truth (higher is nearer) of the source, the baseline's and the generator's picture, by each measure."""
+    """Nearness to the truth (higher is nearer) of the source and of every generator's picture, by each measure."""
 
     target: int
+    drive: int
     ssim: dict[str, float]
     feature: dict[str, float]
 
@@ -100,57 +101,99 @@ def redrawn(generator: Generator, item: GenerateInput) -> Rgb:
     return out
 
 
-def judged(pair: Pair, views: Views, generators: dict[str, Generator], *, seed: int) -> Score:
-    """The three pictures' nearness to the true render."""
+def judged(pair: Pair, source: Rgb, truth: Rgb, *, seed: int, views: int, generators: Generators) -> Score:
+    """The pictures' nearness to the true render; `views` is how many views a drive has."""
     ssim: Any = importlib.import_module("skimage.metrics").structural_similarity
-    source, truth = views[pair.view][pair.source], views[pair.view][pair.target]
     item = GenerateInput(source, CONDITIONS[pair.source], CONDITIONS[pair.target], prompt="", negative_prompt="", seed=seed)
     made = {"source": source, **{name: redrawn(generator, item) for name, generator in generators.items()}}
-    vectors = embed([truth, *(made[name] for name in MADE)])
+    vectors = embed([truth, *made.values()])
     return Score(
-        target=pair.target,
-        ssim={name: float(ssim(made[name], truth, channel_axis=2, data_range=255)) for name in MADE},
-        feature={name: -float(np.linalg.norm(vectors[k + 1] - vectors[0])) for k, name in enumerate(MADE)},
-    )
+        target=pair.target, drive=pair.view // views,
+        ssim={name: float(ssim(image, truth, channel_axis=2, data_range=255)) for name, image in made.items()},
+        feature={name: -float(np.linalg.norm(vectors[k] - vectors[0])) for k, name in enumerate(made, 1)},
+    )  # fmt: skip
 
 
-def wilson(hits: int, count: int, *, z: float = 1.96) -> tuple[float, float]:
-    """The 95% score interval of a share (Wilson 1927); (0, 1) for an empty sample."""
-    if count == 0:
-        return 0.0, 1.0
-    share, spread = hits / count, z * z / count
-    middle, half = share + spread / 2, z * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+_READY: Generators = {}
+
+
+def ready(against: Path | None, generator: str, options: dict[str, int | str], threads: int) -> Generators:
+    """The generators of this process, loaded once: the baseline, the edition before (if asked for), the one in question."""
+    import torch
+
+    if not _READY:
+        torch.set_num_threads(threads)
+        before = {"before": registry.load("bundled", weights=against, device="cpu")} if against else {}
+        _READY.update({"perturb": registry.load("perturb"), **before, "drawn": registry.load(generator, **options)})
+    return _READY
+
+
+def judged_here(given: argparse.Namespace, pair: Pair, source: Rgb, truth: Rgb, seed: int) -> Score:
+    """`judged` by this process's generators."""
+    generators = ready(given.against, given.generator, dict(given.option), given.threads)
+    return judged(pair, source, truth, seed=seed, views=given.views, generators=generators)
+
+
+def all_judged(given: argparse.Namespace, pairs: list[Pair], views: Views) -> list[Score]:
+    """Scores of the pairs, by as many processes as asked for."""
+    work = [(given, pair, views[pair.view][pair.source], views[pair.view][pair.target], number) for number, pair in enumerate(pairs)]
+    show = {"total": len(work), "desc": "drawing and judging", "disable": None}
+    if given.workers < 2:
+        return [judged_here(*one) for one in tqdm(work, **show)]
+    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
+        return list(tqdm(pool.map(judged_here, *zip(*work, strict=True)), **show))
+
+
+def interval(values: NDArray[np.float64], drives: NDArray[np.int64], *, draws: int = 2000) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of a mean, whole drives drawn anew (seeded); (nan, nan) for no value."""
+    if not len(values):
+        return math.nan, math.nan
+    _, place = np.unique(drives, return_inverse=True)
+    sums, counts = np.bincount(place, weights=values), np.bincount(place)
+    drawn = np.random.default_rng(0).integers(len(sums), size=(draws, len(sums)))
+    low, high = np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def row_of(name: str, scores: list[Score]) -> dict[str, Any]:
-    """Shares with their intervals and mean nearness over some scores."""
+    """Shares and mean gains of the drawing over each other picture, with intervals, and everyone's mean nearness."""
     row: dict[str, Any] = {"target": name, "images": len(scores)}
-    for column, (measure, one, two) in COLUMNS.items():
-        hits = sum(getattr(score, measure)[one] > getattr(score, measure)[two] for score in scores)
-        row[column] = hits / max(len(scores), 1)
-        row[f"{column}_95"] = wilson(hits, len(scores))
-    for made in MADE:
-        row[f"ssim_{made}"] = float(np.mean([score.ssim[made] for score in scores])) if scores else math.nan
-        row[f"feature_distance_{made}"] = -float(np.mean([score.feature[made] for score in scores])) if scores else math.nan
+    drives = np.array([score.drive for score in scores])
+    for measure in MEASURES:
+        held = {made: np.array([getattr(score, measure)[made] for score in scores]) for made in scores[0].ssim}
+        row |= {f"{measure}_{made}": float(values.mean()) for made, values in held.items()}
+        for other in held.keys() - {"drawn"}:
+            nearer, gain = (held["drawn"] > held[other]).astype(float), held["drawn"] - held[other]
+            row |= {f"{measure}_over_{other}": float(nearer.mean()), f"{measure}_over_{other}_95": interval(nearer, drives)}
+            row |= {f"{measure}_gain_{other}": float(gain.mean()), f"{measure}_gain_{other}_95": interval(gain, drives)}
     return row
 
 
-def table(rows: list[dict[str, Any]], name: str) -> str:
-    """The rows as text; the last one also with its intervals."""
-    head = f"{'':19} | {'nearer than source':>18} | {'nearer than perturb':>19} | {'mean SSIM to the truth':>25}"
-    names = f"{'target':14} {'n':>4} | {'SSIM':>9} {'feature':>8} | {'SSIM':>10} {'feature':>8} | {'source':>8} {'perturb':>8} {name:>7}"
-    lines = [head, names]
-    for row in rows:
-        lines.append(
-            f"{row['target']:14} {row['images']:4} | {row['nearer_ssim']:9.1%} {row['nearer_feature']:8.1%} | "
-            f"{row['beats_perturb_ssim']:10.1%} {row['beats_perturb_feature']:8.1%} | "
-            f"{row['ssim_source']:8.3f} {row['ssim_perturb']:8.3f} {row['ssim_drawn']:7.3f}"
-        )
-    for column in COLUMNS:
-        low, high = rows[-1][f"{column}_95"]
-        lines.append(f"{column}: {rows[-1][column]:.1%}, 95% interval {low:.1%} to {high:.1%}")
+def table(rows: list[dict[str, Any]], others: list[str]) -> str:
+    """The rows as text: mean SSIM of all pictures, then for every other picture how often the drawing is nearer, and the gain."""
+    made = [*others, "drawn"]
+    lines = ["mean SSIM to the truth", f"{'target':14} {'n':>4} " + " ".join(f"{name:>8}" for name in made)]
+    lines += [f"{row['target']:14} {row['images']:4} " + " ".join(f"{row[f'ssim_{name}']:8.3f}" for name in made) for row in rows]
+    for other in others:
+        lines += ["", f"drawn against {other}", f"{'target':14} {'nearer by SSIM':>22} {'gain in SSIM':>27} {'nearer by feature':>22}"]
+        lines += [f"{row['target']:14} {_share(row, 'ssim', other)} {_gain(row, other)} {_share(row, 'feature', other)}" for row in rows]
     return "\n".join(lines)
+
+
+def _share(row: dict[str, Any], measure: str, other: str) -> str:
+    low, high = row[f"{measure}_over_{other}_95"]
+    return f"{row[f'{measure}_over_{other}']:6.1%} ({low:6.1%} {high:6.1%})"
+
+
+def _gain(row: dict[str, Any], other: str) -> str:
+    low, high = row[f"ssim_gain_{other}_95"]
+    return f"{row[f'ssim_gain_{other}']:+8.4f} ({low:+.4f} {high:+.4f})"
+
+
+def option(text: str) -> tuple[str, int | str]:
+    """`name=3` as ("name", 3); values that are no whole number stay text."""
+    name, _, value = text.partition("=")
+    return name, int(value) if value.isdigit() else value
 
 
 def parsed(arguments: list[str] | None) -> argparse.Namespace:
@@ -161,36 +204,32 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--views", type=int, default=3, help="instants of each drive")
     parser.add_argument("--images", type=int, default=156, help="pairs to draw; 156 are all ordered pairs once")
     parser.add_argument("--generator", default="bundled")
+    parser.add_argument("--option", type=option, action="append", default=[], help="an option of the generator, such as particles=1")
+    parser.add_argument("--against", type=Path, help="weights of another edition of the bundled model")
     parser.add_argument("--keep", type=Path, help="folder for scene dumps, so that a second run needs no simulator")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="threads a process")
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw and judge")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args(arguments)
     if set(given.seeds) & set(TRAINED_ON):
-        parser.error("seeds 1-60 made the bundled weights; take seeds above 60")
+        parser.error("seeds 1-200 are for training; take seeds above 200")
     return given
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Renders, draws, compares and prints."""
-    import torch
-
     given = parsed(arguments)
-    torch.set_num_threads(given.threads)
     views = rendered(given.seeds, drives=given.drives, views=given.views, keep=given.keep)
-    generators = {"perturb": registry.load("perturb"), "drawn": registry.load(given.generator)}
-    pairs = pairs_of(len(views), images=given.images, seed=given.seeds[0])
-    scores = [
-        judged(pair, views, generators, seed=number) for number, pair in enumerate(tqdm(pairs, desc="drawing and judging", disable=None))
-    ]
-    rows = [row_of(c.name, [s for s in scores if s.target == k]) for k, c in enumerate(CONDITIONS)]
-    rows = [row for row in rows if row["images"]] + [row_of("all", scores)]
-    info = generators["drawn"].info
+    scores = all_judged(given, pairs_of(len(views), images=given.images, seed=given.seeds[0]), views)
+    kinds = [(c.name, [s for s in scores if s.target == k]) for k, c in enumerate(CONDITIONS)]
+    rows = [row_of(name, some) for name, some in [*kinds, ("all", scores)] if some]
+    info = registry.load(given.generator, **dict(given.option)).info
     facts = {"generator": info.model_dump(mode="json"), "seeds": given.seeds, "drives": given.drives, "views": len(views)}
     if given.json:
         sys.stdout.write(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
         return
     print(f"{info.name} {info.model_revision} (weights {info.weights_sha256[:12]}), seeds {given.seeds}, {len(views)} views")
-    print(table(rows, info.name))
+    print(table(rows, ["source", *(name for name in scores[0].ssim if name not in ("source", "drawn"))]))
 
 
 if __name__ == "__main__":

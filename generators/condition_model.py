@@ -1,7 +1,8 @@
-"""The arithmetic the bundled model shares between drawing and training: pixels to planes, labels, the net's input.
+"""The arithmetic the bundled model shares between drawing and training: pixels to planes, labels, the net's input and output.
 
 The net sees 2x2 pixel blocks as channels (pixel unshuffle), so every pixel of the source reaches it unblurred.
-All tensors are float in [-1, 1]; images are (N, 3, H, W) with even H and W.
+It gives back a gain and an addition for every value of the source: air that hides a house is a small gain, not a picture of
+the house's opposite. All tensors are float in [-1, 1]; images are (N, 3, H, W) with even H and W.
 """
 
 from typing import Any
@@ -13,7 +14,12 @@ BLOCK_PX = 2
 # The U-Net halves the planes three times: they are padded to a multiple of 8.
 MULTIPLE = 8
 PLANES = 3 * BLOCK_PX * BLOCK_PX
-INPUT_PLANES = 2 * PLANES + 2
+# Rain streaks or snowflakes to draw (one value a pixel), and whether they are given at all.
+PARTICLE_PLANES = BLOCK_PX * BLOCK_PX + 1
+INPUT_PLANES = PLANES + 2 + PARTICLE_PLANES
+OUTPUT_PLANES = 2 * PLANES
+# The first edition denoised in four steps; the second draws in one, at the time where all was noise.
+TIME = 999
 LABELS = len(CONDITIONS) ** 2
 _INDEX = {condition.name: number for number, condition in enumerate(CONDITIONS)}
 
@@ -52,8 +58,28 @@ def coordinates(planes: Any) -> Any:
     return torch.cat([rows.expand(count, 1, height, width), columns.expand(count, 1, height, width)], dim=1)
 
 
+def particle_planes(masks: Any, given: Any) -> Any:
+    """(N, 5, h, w) planes of (N, 1, H, W) opacities in [0, 1] and (N,) booleans: whether an item's particles are given."""
+    import torch
+
+    planes = pack(masks)
+    flag = given.to(planes.dtype).view(-1, 1, 1, 1)
+    return torch.cat([planes * flag, flag.expand(-1, 1, *planes.shape[-2:])], dim=1)
+
+
+def redraw(unet: Any, source: Any, particles: Any, labels: Any) -> Any:
+    """The target's planes in one pass: the source's light (black is 0) times a gain, plus an addition."""
+    import torch
+
+    time = torch.full((len(labels),), TIME, device=source.device)
+    gain, more = unet(torch.cat([source, coordinates(source), particles], dim=1), time, class_labels=labels, return_dict=False)[0].chunk(
+        2, 1
+    )
+    return (source + 1) * (1 + gain) - 1 + more
+
+
 def predict_clean(unet: Any, noisy: Any, source: Any, time: Any, labels: Any) -> Any:
-    """The net's estimate of the clean target planes: what it adds to the source (a residual keeps the detail)."""
+    """The first edition's estimate of the clean target planes: what its net adds to the source."""
     import torch
 
     inputs = torch.cat([noisy, source, coordinates(source)], dim=1)
@@ -64,18 +90,7 @@ def unet_config(*, channels: tuple[int, ...] = (64, 96, 128, 192), layers: int =
     """Arguments of the `UNet2DModel`; the standing choice has 7.8 M parameters (15.6 MB as fp16)."""
     depth = len(channels)
     return {
-        "in_channels": INPUT_PLANES, "out_channels": PLANES, "block_out_channels": channels, "layers_per_block": layers,
+        "in_channels": INPUT_PLANES, "out_channels": OUTPUT_PLANES, "block_out_channels": channels, "layers_per_block": layers,
         "down_block_types": ("DownBlock2D",) * depth, "up_block_types": ("UpBlock2D",) * depth,
         "num_class_embeds": LABELS, "norm_num_groups": 8, "attention_head_dim": 32,
-    }  # fmt: skip
-
-
-def scheduler_config() -> dict[str, Any]:
-    """Arguments of the `DDIMScheduler`: the net predicts the clean sample; zero terminal SNR, so step one starts from pure noise
-
-    (Lin et al. 2024, "Common diffusion noise schedules and sample steps are flawed").
-    """
-    return {
-        "num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
-        "prediction_type": "sample", "timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "clip_sample": True,
     }  # fmt: skip

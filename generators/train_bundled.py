@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     tests = jobs_of(test_files, views=1)
     tests = tests[:: max(1, len(tests) // settings.evaluate_views)][: settings.evaluate_views]
     jobs = training_jobs(train_files, views=settings.views, seed=settings.seed)[: settings.capacity]
-    views = list(render_all(tests, workers=settings.workers))
+    views = [pictures for pictures, _ in render_all(tests, workers=settings.workers)]
     say(f"rendered {len(views)} held-out views")
     bank = Bank(len(jobs), device=device, height_px=views[0].shape[1], width_px=views[0].shape[2])
     bank.start(render_all(jobs, workers=settings.workers))
@@ -84,7 +84,7 @@ def finish(trainer: Trainer, out: Path, views: list[Any], *, device_name: str, d
     write_card(
         out, settings=settings, views=trainer.bank.filled, drives=drives, features="yes" if trainer.features else "no",
         train_steps=trainer.steps, pairs=trainer.steps * settings.batch, minutes=minutes, device=device_name,
-        parameters=sum(p.numel() for p in trainer.mean.parameters()) / 1e6, steps=4, held_out=settings.held_out,
+        parameters=sum(p.numel() for p in trainer.mean.parameters()) / 1e6, held_out=settings.held_out,
         evaluated=len(views), table=score_table(rows),
     )  # fmt: skip
     say(f"wrote {out / 'README.md'}")

@@ -150,17 +150,18 @@ def particles(base: Base, condition: Condition, light: Light, image: Reals) -> R
     """Rain streaks or snowflakes over the picture, lit by the sky and, at night, by the beams."""
     if condition.weather not in ("rain", "snow"):
         return image
-    mask = streaks(base) if condition.weather == "rain" else flakes(base)
+    fall, stream = (streaks, 91) if condition.weather == "rain" else (flakes, 92)
+    mask = fall(base.view.shape, dice(base, stream))
     colour = np.array(light.horizon, np.float32) * 1.1 + np.float32(0.16 * light.beams + 0.02)
     return np.asarray(image + mask[..., None] * np.maximum(colour - image * 0.6, 0), np.float32)
 
 
-def streaks(base: Base) -> Reals:
+def streaks(shape: tuple[int, int], rng: np.random.Generator) -> Reals:
     """Opacity (H, W) of about a hundred drops, blurred by their fall during the exposure."""
     import cv2
 
-    h, w = base.view.shape
-    mask, rng = np.zeros((h, w), np.uint8), dice(base, 91)
+    h, w = shape
+    mask = np.zeros((h, w), np.uint8)
     for x, y, size, bright in rng.random((110, 4)).tolist():
         u, v, length = x * w, y * h * 1.1 - 10, 5 + 16 * size**2
         lean = (x - 0.5) * 0.30 * length
@@ -169,12 +170,12 @@ def streaks(base: Base) -> Reals:
     return np.asarray(cv2.GaussianBlur(mask, (3, 5), 0), np.float32) * np.float32(0.75 / 255)
 
 
-def flakes(base: Base) -> Reals:
+def flakes(shape: tuple[int, int], rng: np.random.Generator) -> Reals:
     """Opacity (H, W) of flakes, few near and large, many far and small."""
     import cv2
 
-    h, w = base.view.shape
-    mask, rng = np.zeros((h, w), np.uint8), dice(base, 92)
+    h, w = shape
+    mask = np.zeros((h, w), np.uint8)
     for x, y, size, bright in rng.random((150, 4)).tolist():
         radius = 0.5 + 1.7 * size**5
         centre = (int(x * w * 16), int(y * h * 16))

@@ -2,12 +2,34 @@
 
 import threading
 from collections.abc import Generator
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple, Protocol
 
 from flywheel.types import CONDITIONS
+from generators.training.scenes import View
+
+FALLS = {"rain": 0, "snow": 1}
+
+
+class Batch(NamedTuple):
+    """Pairs to learn from: images (N, 3, H, W) in [-1, 1], labels (N,), particles (N, 1, H, W) in [0, 1], whether they are given (N,)."""
+
+    source: Any
+    target: Any
+    labels: Any
+    particles: Any
+    given: Any
+
+
+class Pairs(Protocol):
+    """Where training pairs come from."""
+
+    def batch(self, count: int) -> Batch:
+        """`count` random pairs, by torch's own random numbers."""
+        ...
+
+    def check(self) -> None:
+        """Raises what went wrong in the background."""
+        ...
 
 
 class Bank:
@@ -17,18 +39,21 @@ class Bank:
         import torch
 
         self.pixels = torch.empty((capacity, len(CONDITIONS), 3, height_px, width_px), dtype=torch.uint8, device=device)
+        self.particles = torch.empty((capacity, len(FALLS), height_px, width_px), dtype=torch.uint8, device=device)
+        self.falls = torch.tensor([FALLS.get(condition.weather, -1) for condition in CONDITIONS], device=device)
         self.filled = 0
         self._failed: BaseException | None = None
         self._done = threading.Event()
         self._stop = threading.Event()
 
-    def fill(self, renders: Generator[NDArray[np.uint8]]) -> None:
+    def fill(self, renders: Generator[View]) -> None:
         """Copies renders in until they or the places end; an error is kept for `check`."""
         import torch
 
         try:
-            for place, images in zip(range(len(self.pixels)), renders, strict=False):
+            for place, (images, particles) in zip(range(len(self.pixels)), renders, strict=False):
                 self.pixels[place].copy_(torch.from_numpy(images).permute(0, 3, 1, 2))
+                self.particles[place].copy_(torch.from_numpy(particles))
                 self.filled = place + 1
                 if self._stop.is_set():
                     break
@@ -38,7 +63,7 @@ class Bank:
             renders.close()
             self._done.set()
 
-    def start(self, renders: Generator[NDArray[np.uint8]]) -> None:
+    def start(self, renders: Generator[View]) -> None:
         """Fills from a thread."""
         threading.Thread(target=self.fill, args=(renders,), daemon=True).start()
 
@@ -58,10 +83,11 @@ class Bank:
         if self._failed is not None:
             raise self._failed
 
-    def batch(self, count: int, *, same_share: float = 0.02) -> tuple[Any, Any, Any]:
-        """(sources, targets, labels): float images (count, 3, H, W) in [-1, 1] of random views and ordered pairs.
+    def batch(self, count: int, *, same_share: float = 0.02, given_share: float = 0.5) -> Batch:
+        """Random views and ordered pairs.
 
-        A small share are pairs of equal conditions, which teach the net to leave a frame alone.
+        A small share are pairs of equal conditions, which teach the net to leave a frame alone. Where rain or snow is new, the
+        target's own particles are given in some pairs (the net draws those) and held back in the others (it draws their average).
         """
         import torch
 
@@ -70,8 +96,9 @@ class Bank:
         source = torch.randint(0, kinds, (count,), device=device)
         other = (source + torch.randint(1, kinds, (count,), device=device)) % kinds
         target = torch.where(torch.rand(count, device=device) < same_share, source, other)
-        return (
-            self.pixels[view, source].float() / 127.5 - 1,
-            self.pixels[view, target].float() / 127.5 - 1,
-            source * kinds + target,
-        )
+        falls = self.falls[target]
+        given = (falls >= 0) & (falls != self.falls[source]) & (torch.rand(count, device=device) < given_share)
+        return Batch(
+            source=self.pixels[view, source].float() / 127.5 - 1, target=self.pixels[view, target].float() / 127.5 - 1,
+            labels=source * kinds + target, particles=self.particles[view, falls.clamp(min=0)][:, None].float() / 255, given=given,
+        )  # fmt: skip

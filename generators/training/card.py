@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from generators.condition_model import HEIGHT_PX, WIDTH_PX, scheduler_config
+from generators.condition_model import HEIGHT_PX, WIDTH_PX
 from generators.training.settings import Settings
 
 
@@ -12,18 +12,11 @@ def new_pipeline(net: Any) -> Any:
     """The `ConditionPipeline` around a trained net."""
     from generators.bundled_pipeline import ConditionPipeline
 
-    return ConditionPipeline(net, new_scheduler(), width_px=WIDTH_PX, height_px=HEIGHT_PX)
-
-
-def new_scheduler() -> Any:
-    """The `DDIMScheduler` the net is trained and used with."""
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler(**scheduler_config())
+    return ConditionPipeline(net, width_px=WIDTH_PX, height_px=HEIGHT_PX)
 
 
 def save_checkpoint(net: Any, out: Path) -> None:
-    """Writes the net's weights as fp16 safetensors, with the scheduler and the pipeline's index."""
+    """Writes the net's weights as fp16 safetensors, with the pipeline's index."""
     import copy
 
     import torch
@@ -36,12 +29,13 @@ CARD = """---
 license: apache-2.0
 library_name: diffusers
 pipeline_tag: image-to-image
-tags: [driving, synthetic-data, weather, diffusion]
+tags: [driving, synthetic-data, weather]
 ---
-# condition-v1
+# {revision}
 
 Redraws a front-camera frame ({width} x {height}) under another lighting and weather: 13 conditions, all ordered pairs.
-A class-conditioned pixel-space diffusion model: `UNet2DModel`, {parameters:.2f} M parameters, fp16 safetensors, {steps} DDIM steps.
+A class-conditioned pixel-space model: `UNet2DModel`, {parameters:.2f} M parameters, fp16 safetensors, one pass an image.
+It gives a gain and an addition for every value of the source. Rain streaks and snowflakes are an input, placed by a seed.
 Loaded by `generators.bundled.BundledGenerator`; made by `python -m generators.train_bundled`.
 
 ## Data
@@ -72,4 +66,6 @@ Its outputs are synthetic media and must be marked as such.
 def write_card(out: Path, *, settings: Settings, **facts: Any) -> None:
     """Writes README.md, filled from the run."""
     text = json.dumps(settings.model_dump(mode="json"), indent=1)
-    (out / "README.md").write_text(CARD.format(width=WIDTH_PX, height=HEIGHT_PX, settings=text, batch=settings.batch, **facts))
+    (out / "README.md").write_text(
+        CARD.format(revision=out.name, width=WIDTH_PX, height=HEIGHT_PX, settings=text, batch=settings.batch, **facts)
+    )

@@ -45,7 +45,7 @@ def evaluate(pipeline: Any, views: list[NDArray[np.uint8]], features: Features |
     for start in range(0, len(pairs), chunk):
         part = pairs[start : start + chunk]
         source, true = np.stack([views[v][a] for v, a, _ in part]), np.stack([views[v][b] for v, _, b in part])
-        drawn = pipeline(source, [a * kinds + b for _, a, b in part], [start + n for n in range(len(part))])
+        drawn = pipeline(source, [a * kinds + b for _, a, b in part], [start + n for n in range(len(part))], particles=False)
         for name, values in _compare(_pixels(drawn, device), _pixels(source, device), _pixels(true, device), features).items():
             found.setdefault(name, []).append(values.numpy())
     columns = {name: np.concatenate(values) for name, values in found.items()}

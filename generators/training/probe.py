@@ -12,11 +12,15 @@ Rgb = NDArray[np.uint8]
 
 def augmented(image: Rgb, rng: np.random.Generator) -> Rgb:
     """The picture as another camera, a codec or a redrawing may give it: mirrored, cropped, graded, blurred, grainy, compressed."""
-    import cv2
-
     if rng.random() < 0.5:
         image = image[:, ::-1]
-    image = _cropped(image, rng) if rng.random() < 0.6 else image
+    return worn(_cropped(image, rng) if rng.random() < 0.6 else image, rng)
+
+
+def worn(image: Rgb, rng: np.random.Generator) -> Rgb:
+    """The picture graded, blurred, grainy and compressed: everything in its place."""
+    import cv2
+
     image = _graded(image, rng) if rng.random() < 0.5 else image
     if rng.random() < 0.6:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)), np.uint8)

@@ -18,6 +18,8 @@ from flywheel.fleet.scene import Camera, Instant, World
 from flywheel.types import CONDITIONS, Record, short_id
 
 Renders = NDArray[np.uint8]  # (13, H, W, 3), in the order of CONDITIONS
+Particles = NDArray[np.uint8]  # (2, H, W): opacity of the rain's streaks and of the snow's flakes, 255 is 1
+View = tuple[Renders, Particles]
 
 
 class SceneDump(Record):
@@ -93,13 +95,21 @@ def moved(instant: Instant, *, jitter: int) -> tuple[Instant, Camera]:
 
 def render_job(job: RenderJob) -> Renders:
     """The view under all conditions."""
-    from flywheel.fleet.render import render_many
+    return render_view(job)[0]
+
+
+def render_view(job: RenderJob) -> View:
+    """The view under all conditions, and the particles that fall in it when it rains and when it snows."""
+    from flywheel.fleet import lighting, surface, weather
 
     dump = read_dump(job.file)
     instant, camera = moved(dump.instants[job.instant], jitter=job.jitter)
     seed = int(short_id("render", [dump.drive, job.instant, job.jitter]).rpartition("-")[2][:7], 16)
-    drawn = render_many(dump.world, instant, list(CONDITIONS), camera=camera, seed=seed)
-    return np.stack([picture.rgb for picture in drawn])
+    base = surface.base_pass(dump.world, instant, camera, seed)
+    albedo, sky_share = lighting.albedo(base)
+    pictures = [weather.develop(base, condition, albedo, sky_share) for condition in CONDITIONS]
+    falls = (weather.streaks(base.view.shape, weather.dice(base, 91)), weather.flakes(base.view.shape, weather.dice(base, 92)))
+    return np.stack(pictures), np.stack([np.rint(np.clip(fall, 0, 1) * 255).astype(np.uint8) for fall in falls])
 
 
 def _one_thread() -> None:
@@ -108,17 +118,17 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def render_all(jobs: list[RenderJob], *, workers: int) -> Generator[Renders]:
-    """Renders of the jobs, in order, drawn by `workers` processes a little ahead of the reader (or in this one if 0)."""
+def render_all(jobs: list[RenderJob], *, workers: int) -> Generator[View]:
+    """Views of the jobs, in order, drawn by `workers` processes a little ahead of the reader (or in this one if 0)."""
     if workers == 0:
-        yield from (render_job(job) for job in jobs)
+        yield from (render_view(job) for job in jobs)
         return
     # Spawned: the parent has threads and, on a GPU machine, a CUDA context, which a fork would not survive.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
     try:
         ahead: list[Any] = []
         for job in jobs:
-            ahead.append(pool.submit(render_job, job))
+            ahead.append(pool.submit(render_view, job))
             if len(ahead) >= 4 * workers:
                 yield ahead.pop(0).result()
         yield from (future.result() for future in ahead)
