@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from flywheel import show
 from flywheel.commands import Json, Root, Scenarios, app, command
+from flywheel.plan_tables import show_effect
 from flywheel.store import open_store
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def coverage(
     files: Scenarios = None,
     as_json: Json = False,
 ) -> None:
-    """Scenario x ODD: real exposure, real, synthetic and replayed counts, intervals, rarity and gaps; t-wise coverage beside it."""
+    """Scenario x ODD: real exposure, real, synthetic and replayed counts, intervals, rarity and gaps; t-wise coverage beside it; and
+    what the generation plans changed."""
+    from flywheel.generate.effect import effect
+    from flywheel.generate.plan import pinned_plan, planned_batches
     from flywheel.mine.coverage import coverage as cells
     from flywheel.mine.coverage import gaps as neediest
     from flywheel.mine.evidence import parsed_by, read_exposure
@@ -55,6 +59,9 @@ def coverage(
     show.emit_rows(_readable(found), title="coverage", as_json=False, columns=COVERAGE_COLUMNS)
     what = driven(exposure)
     show.emit_rows([twise(what, strength=t) for t in (2, 3)], title="t-wise coverage", as_json=False, columns=TWISE_COLUMNS)
+    for plan in filter(None, (pinned_plan(store, name) for name in planned_batches(store))):
+        if change := effect(store, plan):
+            show_effect(change)
     if html is not None:
         show.out.print(f"the whole ledger: {html}")
 

@@ -79,7 +79,7 @@ def cell_of(ledger: Ledger, key: Key) -> Cell:
     known, overall = ledger.cell(key), ledger.cell((key[0], ANY))
     severity, thin = max(known.severity, overall.severity), thinness(known.upper_per_h, overall.upper_per_h)
     demand, passing = ledger.demand.get(key, 0.0), may_pass(*ledger.acceptance.by_condition.get(key[1], (0, 0)))
-    accepted, waiting = ledger.accepted[key], ledger.waiting[key]
+    accepted, waiting = ledger.synthetic(key)
     return Cell(
         scenario=key[0], condition=key[1], severity=severity, exposure_h=round(known.exposure_s / 3600, 9), real_events=known.real_events,
         upper_per_h=known.upper_per_h, thinness=thin, demand=demand, may_pass=passing, accepted=accepted, waiting=waiting,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from flywheel.generate.cells import Cell, Closed, cell_of, closed
 from flywheel.generate.frames import KeyFrame
 from flywheel.generate.ledger import Key, Ledger
-from flywheel.generate.pairs import shown
+from flywheel.generate.pairs import Picture, shown
 from flywheel.types import Condition, digest_of
 
 LEVEL_WEIGHT = {"L1": 1.0, "L2": 2.0, "L3": 4.0}
@@ -29,6 +29,11 @@ class Choice:
     pairs: bool
     new: int
 
+    @property
+    def picture(self) -> Picture:
+        """What it adds to coverage."""
+        return Picture(self.frame.scenario, self.target, self.frame.odd)
+
 
 class Chooser:
     """A plan being made: which frames are used, which pairs are shown, what each cell was given."""
@@ -39,7 +44,7 @@ class Chooser:
         self._used: Counter[Key] = Counter()
         self._taken = set(ledger.made)
         self._drawn: Counter[str] = Counter()
-        self._seen = ledger.tuples.of(ledger.driven | ledger.drawn | ledger.hoped)
+        self._seen = ledger.tuples.of([*ledger.driven, *(one.values for one in (*ledger.accepted, *ledger.waiting))])
         self._queues: dict[Key, list[KeyFrame]] = defaultdict(list)
         self._shut: dict[Key, Counter[str]] = defaultdict(Counter)
         for target in targets:

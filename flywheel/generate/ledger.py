@@ -11,7 +11,7 @@ from pydantic import Field
 
 from flywheel.errors import NotEvaluable
 from flywheel.generate.frames import CONDITION_NAMES
-from flywheel.generate.pairs import Tuples, Values, shown
+from flywheel.generate.pairs import Picture, Tuples, Values, shown
 from flywheel.generate.protocol import GeneratorInfo
 from flywheel.odd import Domain, read_domain
 from flywheel.store import Store
@@ -23,7 +23,7 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 ANY = "any"
 ENOUGH = 20
-WAITING = "waiting"
+WAITING, FAILED = "waiting", "failed"
 # As many judged variations of one condition weigh as much as those of all other conditions when its acceptance is estimated.
 PRIOR = 5.0
 COLUMNS = ("variation_id", "event_id", "scenario", "target_condition", "status", "parent_sha256", "generator", "weights_sha256")
@@ -67,28 +67,30 @@ class Acceptance(Record):
 class Ledger:
     """What each cell (scenario, condition) holds: real events, and apart from them variations accepted or waiting for a verdict.
 
-    `driven` is what real drives showed, `drawn` what accepted variations show, `hoped` what waiting ones would.
-    `made` holds the (parent hash, target) pairs that this generator drew before.
+    `driven` is what real drives showed; `made` holds the (parent hash, target) pairs that this generator drew before.
     """
 
     known: Mapping[Key, Known] = field(default_factory=dict)
     demand: Mapping[Key, float] = field(default_factory=dict)
-    accepted: Counter[Key] = field(default_factory=Counter)
-    waiting: Counter[Key] = field(default_factory=Counter)
+    accepted: Counter[Picture] = field(default_factory=Counter)
+    waiting: Counter[Picture] = field(default_factory=Counter)
     acceptance: Acceptance = field(default_factory=Acceptance)
     domain: Domain = field(default_factory=Domain)
     driven: frozenset[Values] = frozenset()
-    drawn: frozenset[Values] = frozenset()
-    hoped: frozenset[Values] = frozenset()
     made: frozenset[tuple[str, str]] = frozenset()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.tuples = Tuples(domain=self.domain)
+        self._counts = tuple(_by_cell(pictures) for pictures in (self.accepted, self.waiting))
 
     def cell(self, key: Key) -> Known:
         """The ledger's row of a cell; one of a scenario that the catalogue lost, or of the stand-in for none, is a blank one."""
         return self.known.get(key) or Known()
+
+    def synthetic(self, key: Key) -> tuple[int, int]:
+        """How many variations of a cell are accepted, and how many wait for a verdict."""
+        return self._counts[0][key], self._counts[1][key]
 
 
 def read_ledger(store: Store, *, generator: GeneratorInfo | None = None) -> Ledger:
@@ -96,16 +98,14 @@ def read_ledger(store: Store, *, generator: GeneratorInfo | None = None) -> Ledg
     rows = read_table(store, "COVERAGE").to_pylist()
     if not rows:
         raise NotEvaluable(f"{store.uri} has no coverage ledger (COVERAGE). Run: flywheel mine")
-    variations = _judged(store)
+    variations = judged(store)
     own = [row for row in variations if generator is None or (row["generator"], row["weights_sha256"]) == _weights(generator)]
-    by_verdict = {verdict: [row for row in variations if row["verdict"] == verdict] for verdict in (ACCEPT, WAITING)}
-    pictures = {verdict: frozenset(shown(row["odd"], row["target_condition"]) for row in found) for verdict, found in by_verdict.items()}
     driven, events = _driven(store, scenarios={row["scenario"] for row in rows})
     return Ledger(
         known={(row["scenario"], row["condition"]): Known(**{name: row[name] for name in Known.model_fields}) for row in rows},
         demand=_demand(store), domain=read_domain(store), acceptance=_acceptance(own), driven=driven,
-        accepted=Counter(_key(row) for row in by_verdict[ACCEPT]), waiting=Counter(_key(row) for row in by_verdict[WAITING]),
-        drawn=pictures[ACCEPT], hoped=pictures[WAITING], notes=_age(rows, events),
+        accepted=Counter(picture(row) for row in variations if row["verdict"] == ACCEPT),
+        waiting=Counter(picture(row) for row in variations if row["verdict"] == WAITING), notes=_age(rows, events),
         made=frozenset((row["parent_sha256"], row["target_condition"]) for row in own),
     )  # fmt: skip
 
@@ -114,11 +114,19 @@ def _weights(generator: GeneratorInfo) -> tuple[str, str]:
     return generator.name, generator.weights_sha256
 
 
-def _key(row: Row) -> Key:
-    return row["scenario"], row["target_condition"]
+def _by_cell(pictures: Mapping[Picture, int]) -> Counter[Key]:
+    found: Counter[Key] = Counter()
+    for picture, count in pictures.items():
+        found[picture.cell] += count
+    return found
 
 
-def _judged(store: Store) -> list[Row]:
+def picture(row: Row) -> Picture:
+    """What a row of `judged` adds."""
+    return Picture(row["scenario"], row["target_condition"], row["odd"])
+
+
+def judged(store: Store) -> list[Row]:
     """VARIATIONS rows with their verdict (accept, reject, waiting; failed where there is no picture) and their parent's stratum."""
     rows: list[Row] = read_table(store, "VARIATIONS", columns=list(COLUMNS)).to_pylist()
     held = current(read_table(store, "DECISIONS")) if rows else {}
@@ -126,14 +134,14 @@ def _judged(store: Store) -> list[Row]:
     odds = {} if events is None else dict(zip(events["event_id"].to_pylist(), events["odd"].to_pylist(), strict=True))
     for row in rows:
         verdict = held[row["variation_id"]]["verdict"] if row["variation_id"] in held else WAITING
-        row |= {"odd": odds.get(row["event_id"]) or "", "verdict": verdict if row["status"] == "done" else "failed"}
+        row |= {"odd": odds.get(row["event_id"]) or "", "verdict": verdict if row["status"] == "done" else FAILED}
     return rows
 
 
 def _acceptance(rows: Iterable[Row]) -> Acceptance:
     found: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        if row["verdict"] not in (WAITING, "failed"):
+        if row["verdict"] not in (WAITING, FAILED):
             found[row["target_condition"]].append(row["verdict"])
     return Acceptance(by_condition={name: (len(said), said.count(ACCEPT)) for name, said in sorted(found.items())})
 

@@ -9,9 +9,8 @@ from collections.abc import Collection, Sequence
 from math import prod
 
 from flywheel.generate.cells import wilson
-from flywheel.generate.choose import Choice
 from flywheel.generate.ledger import ANY, Key, Ledger
-from flywheel.generate.pairs import shown
+from flywheel.generate.pairs import Picture
 from flywheel.types import Condition, Record
 
 
@@ -41,12 +40,12 @@ class Outlook(Record):
     measures: tuple[Measure, ...]
 
 
-def outlook(ledger: Ledger, chosen: Sequence[Choice], *, reach: Collection[Key]) -> Outlook:
-    """The change that these choices bring; `reach` are the cells that the frames at hand could fill."""
+def outlook(ledger: Ledger, hoped: Sequence[Picture], *, reach: Collection[Key]) -> Outlook:
+    """The change that these pictures would bring; `reach` are the cells that the frames at hand could fill."""
     judged, accepted = ledger.acceptance.judged, ledger.acceptance.accepted
     low, high = wilson(judged, accepted)
     cells = [key for key, known in ledger.known.items() if key[1] != ANY and known.possible and _inside(ledger, key[1])]
-    planned = Counter((choice.frame.scenario, choice.target) for choice in chosen)
+    planned = Counter(picture.cell for picture in hoped)
     near = [key for key in cells if key in reach]
     return Outlook(
         judged=judged, accepted=accepted, rate=accepted / judged if judged else None, low=low, high=high,
@@ -55,7 +54,7 @@ def outlook(ledger: Ledger, chosen: Sequence[Choice], *, reach: Collection[Key])
             _filled("cells with an example", ledger, cells, planned),
             _filled("of them within reach of these frames", ledger, near, planned),
             _lacking("examples that cells still lack", ledger, cells, planned),
-            _pairs("pairs of ODD values shown", ledger, chosen),
+            _pairs("pairs of ODD values shown", ledger, hoped),
         ),
     )  # fmt: skip
 
@@ -67,7 +66,7 @@ def _inside(ledger: Ledger, condition: str) -> bool:
 
 def _filled(what: str, ledger: Ledger, cells: Sequence[Key], planned: Counter[Key]) -> Measure:
     real = {key for key in cells if ledger.cell(key).real_events}
-    before = real | {key for key in cells if ledger.accepted[key]}
+    before = real | {key for key in cells if ledger.synthetic(key)[0]}
     rest = [key for key in cells if key not in before and planned[key]]
     chances = [(ledger.acceptance.likely(key[1]), planned[key]) for key in rest]
     expected = len(before) + sum(1 - (1 - p) ** n for p, n in chances if p is not None)
@@ -84,7 +83,7 @@ def _lacking(what: str, ledger: Ledger, cells: Sequence[Key], planned: Counter[K
         rest = zip(cells, more, strict=True)
         return sum(max(ledger.cell(key).enough - ledger.cell(key).real_events - n, 0) for key, n in rest)
 
-    accepted = [ledger.accepted[key] for key in cells]
+    accepted = [ledger.synthetic(key)[0] for key in cells]
     likely = [n + (ledger.acceptance.likely(key[1]) or 0.0) * planned[key] for key, n in zip(cells, accepted, strict=True)]
     return Measure(
         what=what, possible=sum(ledger.cell(key).enough for key in cells), real=int(lack([0] * len(cells))), before=int(lack(accepted)),
@@ -93,11 +92,11 @@ def _lacking(what: str, ledger: Ledger, cells: Sequence[Key], planned: Counter[K
     )  # fmt: skip
 
 
-def _pairs(what: str, ledger: Ledger, chosen: Sequence[Choice]) -> Measure:
+def _pairs(what: str, ledger: Ledger, hoped: Sequence[Picture]) -> Measure:
     tuples = ledger.tuples
-    real, before = tuples.of(ledger.driven), tuples.of(ledger.driven | ledger.drawn)
-    masks = [(tuples.mask(shown(choice.frame.odd, choice.target)), ledger.acceptance.likely(choice.target) or 0.0) for choice in chosen]
-    new = tuples.of(shown(choice.frame.odd, choice.target) for choice in chosen) & ~before
+    real, before = tuples.of(ledger.driven), tuples.of([*ledger.driven, *(picture.values for picture in ledger.accepted)])
+    masks = [(tuples.mask(picture.values), ledger.acceptance.likely(picture.condition) or 0.0) for picture in hoped]
+    new = tuples.of(picture.values for picture in hoped) & ~before
     bits = [k for k in range(len(tuples)) if new >> k & 1]
     expected = before.bit_count() + sum(1 - prod(1 - p for mask, p in masks if mask >> k & 1) for k in bits)
     return Measure(

@@ -7,6 +7,7 @@ light or a weather; a pair of two values that it keeps was driven by its parent 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from itertools import combinations, product
+from typing import NamedTuple
 
 from flywheel.odd import UNKNOWN, Domain, attributes, parse, unseeable
 from flywheel.types import CONDITIONS, WEATHERS, Condition
@@ -15,6 +16,24 @@ CHANGED = ("illumination", "weather")
 KEPT = ("temperature", "scenery", "speed", "traffic")
 STRENGTH = 2
 Values = tuple[tuple[str, str], ...]
+
+
+class Picture(NamedTuple):
+    """What a variation adds to coverage: its scenario, the condition it shows, and its parent's stratum."""
+
+    scenario: str
+    condition: str
+    odd: str
+
+    @property
+    def cell(self) -> tuple[str, str]:
+        """The cell it lies in."""
+        return self.scenario, self.condition
+
+    @property
+    def values(self) -> Values:
+        """The values it shows."""
+        return shown(self.odd, self.condition)
 
 
 def kept(odd: str) -> dict[str, str]:

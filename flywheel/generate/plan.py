@@ -5,6 +5,7 @@ A plan lies at `plans/<batch>.json`; planning again on purpose writes `plans/<ba
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -100,6 +101,12 @@ def plan_key(batch_id: str, number: int) -> str:
     return f"plans/{batch_id}.json" if number == 1 else f"plans/{batch_id}.{number}.json"
 
 
+def planned_batches(store: Store) -> list[str]:
+    """The batches that have a plan, by name."""
+    names = (key.removeprefix("plans/").removesuffix(".json") for key in store.list("plans/"))
+    return sorted({re.sub(r"\.\d+$", "", name) for name in names})
+
+
 def pinned_plan(store: Store, batch_id: str) -> Plan | None:
     """The plan that holds for a batch (the last one pinned), or None; BadSchema if it cannot be read."""
     keys = set(store.list(f"plans/{batch_id}."))
@@ -145,11 +152,11 @@ def _new_plan(
     chooser.choose(budget)
     requests = [_request(choice.frame, Condition.parse(choice.target), generator) for choice in chooser.chosen]
     short = [f"{len(requests)} of {budget}: no frame is left that may be redrawn"] if len(requests) < budget else []
-    cells = chooser.cells()
+    cells, pictures = chooser.cells(), [choice.picture for choice in chooser.chosen]
     return blank.model_copy(update={
         "requests": tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id))),
         "cells": cells, "closed": chooser.closed(), "notes": (*notes, *ledger.notes, *short),
-        "outlook": outlook(ledger, chooser.chosen, reach={(cell.scenario, cell.condition) for cell in cells}),
+        "outlook": outlook(ledger, pictures, reach={(cell.scenario, cell.condition) for cell in cells}),
     })  # fmt: skip
 
 
