@@ -28,6 +28,7 @@ def generate(
     root: Root,
     batch: Batch = None,
     generator: str = "bundled",
+    recipe: Annotated[str | None, typer.Option(help="A generation recipe (flywheel recipes): targets, clips, inserted objects.")] = None,
     budget: Annotated[int, typer.Option(help="Variations a landing batch may cost.")] = 32,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan only.")] = False,
     replan: Annotated[bool, typer.Option("--replan", help="Plan again, even where a batch has a plan already.")] = False,
@@ -41,10 +42,15 @@ def generate(
     if context.invoked_subcommand is not None:
         return
     from flywheel.generate.plan import plan_batch
+    from flywheel.generate.recipes import recipe_named
 
     store = open_store(root)
     info, draw = prepared(maker_of(generator, options=option, batch_size=batch_size, compiled=compiled), gpus=gpus)
-    plans = [plan_batch(store, name, generator=info, budget=budget, replan=replan, pin=not dry_run) for name in batches(store, batch)]
+    asked = recipe_named(recipe) if recipe else None
+    plans = [
+        plan_batch(store, name, generator=info, budget=budget, recipe=asked, replan=replan, pin=not dry_run)
+        for name in batches(store, batch)
+    ]
     if not as_json:
         for plan in plans:
             show_plan(plan)

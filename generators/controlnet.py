@@ -42,7 +42,7 @@ class ControlNetGenerator(DiffusersGenerator):
         controlnet_conditioning_scale: float = 1.0, strength: float = 0.8, depth_estimator: str = "", segmentation_estimator: str = "",
         **options: Any,
     ) -> None:  # fmt: skip
-        self.wants = _kinds(controls)
+        self.wants = kinds(controls)
         self._named = [part.strip() for part in controlnet.split(",") if part.strip()] or [CONTROLNETS[kind] for kind in self.wants]
         self._revision = controlnet_revision
         super().__init__(pipeline, strength=strength, controlnet_conditioning_scale=controlnet_conditioning_scale, **options)
@@ -65,7 +65,7 @@ class ControlNetGenerator(DiffusersGenerator):
         return {"controls": ",".join(self.wants), "controlnet": ",".join(self._named)}
 
     def _offered(self, items: Sequence[GenerateInput]) -> dict[str, Any]:
-        drawn = [self._pictures([_control(item, kind) for item in items]) for kind in self.wants]
+        drawn = [self._pictures([control_of(item, kind) for item in items]) for kind in self.wants]
         one = len(drawn) == 1 and not self._union
         modes = {"control_mode": [UNION_MODES[kind] for kind in self.wants]} if self._union else {}
         return {**super()._offered(items), "control_image": drawn[0] if one else drawn, **modes}
@@ -76,7 +76,7 @@ class ControlNetGenerator(DiffusersGenerator):
         return require("torch", extra="generate").from_numpy(levels).permute(0, 3, 1, 2).float() / 255
 
 
-def _kinds(controls: str) -> tuple[ControlKind, ...]:
+def kinds(controls: str) -> tuple[ControlKind, ...]:
     known: tuple[ControlKind, ...] = get_args(ControlKind)
     named = [part.strip() for part in controls.split(",")]
     found = tuple(kind for part in named for kind in known if kind == part)
@@ -85,7 +85,7 @@ def _kinds(controls: str) -> tuple[ControlKind, ...]:
     return found
 
 
-def _control(item: GenerateInput, kind: ControlKind) -> Control:
+def control_of(item: GenerateInput, kind: ControlKind) -> Control:
     found = next((control for control in item.controls if control.kind == kind), None)
     if found is None:
         raise BadData(f"the input has no {kind} control: the runner makes it from the log or by an estimator (see Controlled)")

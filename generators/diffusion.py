@@ -15,6 +15,7 @@ from flywheel.errors import BadData, require
 from flywheel.generate.protocol import GenerateInput, GeneratorInfo, Output, Parameter, Refused
 from generators.loading import REDRAW, Place, Task, accepted, licence_of, load_pipeline, resolve, weights_of
 from generators.resident import Compiled, ResidentImg2Img, covers
+from generators.shared_noise import carrying
 
 BATCH, BATCH_RESIDENT = 4, 64
 BLOCKED = Refused(reason="the pipeline's safety checker blocked the output")
@@ -95,12 +96,13 @@ class DiffusersGenerator:
 
     def _begin(self, engine: ResidentImg2Img, items: Sequence[GenerateInput]) -> Callable[[], NDArray[np.uint8]]:
         frames = [np.asarray(self._enlarged(item.rgb)) for item in items]
-        return engine.begin(frames, [(item.prompt, item.negative_prompt) for item in items], [item.seed for item in items])
+        prompts = [(item.prompt, item.negative_prompt) for item in items]
+        return engine.begin(frames, prompts, [item.seed for item in items], places=[item.clip for item in items])
 
     def _draw(self, items: list[GenerateInput]) -> list[Output]:
         torch = require("torch", extra="generate")
         offered = self._offered(items)
-        with torch.inference_mode():
+        with torch.inference_mode(), carrying(self._pipeline, items):
             result = self._pipeline(**{name: value for name, value in offered.items() if name in self._accepts}, **self._settings)
         blocked = getattr(result, "nsfw_content_detected", None) or [False] * len(items)
         levels = (np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8) for image in result.images)

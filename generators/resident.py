@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import require
+from flywheel.generate.protocol import ClipPlace
 from generators.shared_halves import share_halves
+from generators.shared_noise import along
 
 # How the compiler is set. Measured on one H100 at its power limit, fp16, 64 frames of 512x512, 12 steps with guidance, ms a frame:
 # "no" 82 + 25 (UNet + autoencoder), "fast" 51 + 10 after 95 s of compiling, "tuned" 50.5 + 10 after 280 s (UNet only).
@@ -78,15 +80,19 @@ class ResidentImg2Img:
             self.unet = self._torch.compile(self.unet, dynamic=False, options=TUNED if compiled == "tuned" else FAST)
             self.encode, self.decode = (self._torch.compile(part, dynamic=False, options=FAST) for part in (self.encode, self.decode))
 
-    def begin(self, frames: Sequence[Pixels], prompts: Sequence[tuple[str, str]], seeds: Sequence[int]) -> Callable[[], Pixels]:
+    def begin(
+        self, frames: Sequence[Pixels], prompts: Sequence[tuple[str, str]], seeds: Sequence[int], *,
+        places: Sequence[ClipPlace | None] | None = None,
+    ) -> Callable[[], Pixels]:  # fmt: skip
         """Launches up to `batch` frames of one shape, sides multiples of 8; gives back how to wait for (N, H, W, 3) pixels.
 
-        `prompts` are pairs of what to show and what not to show.
+        `prompts` are pairs of what to show and what not to show; `places` say which frames belong to clips.
         """
+        where = places or [None] * len(frames)
         full = [min(at, len(frames) - 1) for at in range(self.batch)]
         with self._torch.inference_mode():
             pixels = self._upload(np.stack([frames[at] for at in full]))
-            noise = self._noise([seeds[at] for at in full], pixels.shape)
+            noise = self._noise([seeds[at] for at in full], pixels.shape, [where[at] for at in full])
             levels = self.levels(self.denoised(self.latents(pixels, noise[:, 0]), noise[:, 1], self.guides([prompts[at] for at in full])))
             return self._download(levels, len(frames))
 
@@ -99,13 +105,18 @@ class ResidentImg2Img:
         """The tensor on the device, without waiting for what the device is doing: an unpinned copy would."""
         return held.pin_memory().to(self._device, non_blocking=True) if self._on_gpu else held
 
-    def _noise(self, seeds: Sequence[int], shape: Sequence[int]) -> Any:
-        """(B, 2, C, h, w): each item's two draws, from its own seed alone and on the CPU, as the plain pipeline makes them."""
+    def _noise(self, seeds: Sequence[int], shape: Sequence[int], places: Sequence[ClipPlace | None]) -> Any:
+        """(B, 2, C, h, w): each item's two draws, from its own seed alone and on the CPU, as the plain pipeline makes them.
+
+        The second is carried along a clip.
+        """
         torch, vae = self._torch, self._pipeline.vae
         scale = 2 ** (len(vae.config.block_out_channels) - 1)
         size = (1, vae.config.latent_channels, shape[2] // scale, shape[3] // scale)
         items = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
         drawn = torch.stack([torch.cat([torch.randn(size, generator=item, dtype=self._dtype) for _ in range(2)]) for item in items])
+        if any(place is not None and place.flows for place in places):
+            drawn[:, 1] = along(drawn[:, 1], places, seeds)
         return self._sent(drawn)
 
     def guides(self, prompts: Sequence[tuple[str, str]]) -> Any:

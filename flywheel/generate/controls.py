@@ -56,6 +56,14 @@ class Controls:
             raise BadData(f"no frame of camera {camera} at {t_ns} ns in drive {drive_id}")
         return found
 
+    def pictures(self, drive_id: str, camera: str) -> list[Row]:
+        """The FRAMES rows of one camera's pictures, by time."""
+        return self._drive(drive_id).pictures(camera)
+
+    def geometry(self, *, drive_id: str, camera: str, t_ns: int) -> tuple[Row, list[Row]] | None:
+        """A picture's calibrated FRAMES row and the visible TRACKS rows of its instant; None where either is missing."""
+        return self._drive(drive_id).geometry(camera, t_ns)
+
     def _one(self, kind: ControlKind, rgb: Rgb, drive: "_Drive | None", camera: str, t_ns: int, estimator: Estimator | None) -> Control:
         if kind == "edges" or drive is None:
             return Control("edges", edges_picture(rgb), EDGES)
@@ -89,6 +97,9 @@ class _Drive:
         rows = self._frames.get((kind, camera), [])
         found = nearest_instant(np.array([row["t_ns"] for row in rows], np.int64), t_ns, tolerance_ns=SAME_INSTANT_NS)
         return next((row for row in rows if row["t_ns"] == found and row["video_offset"] is None), None)
+
+    def pictures(self, camera: str) -> list[Row]:
+        return self._frames.get(("rgb", camera), [])
 
     def picture(self, camera: str, t_ns: int) -> Row | None:
         return next((row for row in self._frames.get(("rgb", camera), []) if row["t_ns"] == t_ns), None)

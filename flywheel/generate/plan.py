@@ -26,9 +26,10 @@ from flywheel.generate.frames import (
 )
 from flywheel.generate.ledger import read_ledger
 from flywheel.generate.outlook import Outlook, outlook
-from flywheel.generate.prompts import NEGATIVE_PROMPT, prompt_for
 from flywheel.generate.protocol import GeneratorInfo
-from flywheel.generate.request import VariationRequest, request_for
+from flywheel.generate.recipes import Recipe
+from flywheel.generate.request import VariationRequest
+from flywheel.generate.shape import Shaper
 from flywheel.store import Store
 from flywheel.tables import list_parts, read_table
 from flywheel.types import CONDITIONS, Condition, Record, canonical_json
@@ -48,6 +49,7 @@ class Plan(Record):
     cells: tuple[Cell, ...]
     notes: tuple[str, ...] = ()
     budget: int = 0
+    recipe: str = ""
     closed: tuple[Closed, ...] = ()
     outlook: Outlook | None = None
 
@@ -64,6 +66,7 @@ def plan_batch(
     budget: int = 24,
     per_event: int = 2,
     targets: Sequence[Condition] = CONDITIONS,
+    recipe: Recipe | None = None,
     replan: bool = False,
     pin: bool = True,
 ) -> Plan:
@@ -71,10 +74,15 @@ def plan_batch(
 
     A plan pinned for another generator or other weights is kept (and logged as a warning) unless `replan`.
     `per_event` counts variations of one key frame; few events give several key frames each. NotEvaluable before mining.
+    A `recipe` stands for `per_event` and `targets`, and says whether frames, clips or inserted objects are asked for.
     """
+    recipe = recipe or Recipe(name="", targets=tuple(targets), per_event=per_event)
     held = pinned_plan(store, batch_id)
     if held is not None and not replan:
         _warn_other_generator(held, generator)
+        if recipe.name and recipe.name != held.recipe:
+            said = "batch %s is already planned by recipe %r; %r is not used. Plan again with replan=True."
+            log.warning(said, batch_id, held.recipe, recipe.name)
         return held
     plan = _new_plan(
         store,
@@ -82,8 +90,7 @@ def plan_batch(
         number=held.number + 1 if held else 1,
         generator=generator,
         budget=budget,
-        per_event=per_event,
-        targets=targets,
+        recipe=recipe,
         keep=pin,
     )
     if held is not None and _same_content(plan, held):
@@ -139,31 +146,34 @@ def _new_plan(
     number: int,
     generator: GeneratorInfo,
     budget: int,
-    per_event: int,
-    targets: Sequence[Condition],
+    recipe: Recipe,
     keep: bool,
 ) -> Plan:
-    blank = Plan(batch_id=batch_id, number=number, generator=generator, requests=(), cells=(), budget=budget)
-    frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / max(per_event, 1)), keep=keep)
+    blank = Plan(batch_id=batch_id, number=number, generator=generator, requests=(), cells=(), budget=budget, recipe=recipe.name)
+    frames, notes = _key_frames(store, batch_id, wanted=math.ceil(budget / recipe.per_event), keep=keep)
+    shaper = Shaper(store, batch_id, generator=generator, recipe=recipe, keep=keep)
+    frames, unable = shaper.able(frames)
+    notes += unable
+    if recipe.inserts:
+        inserted, unplaced = shaper.inserted(frames, budget=budget)
+        return blank.model_copy(update={"requests": _in_order(inserted), "notes": (*notes, *unplaced)})
     if not frames:
         return blank.model_copy(update={"notes": tuple(notes)})
     ledger = read_ledger(store, generator=generator)
-    chooser = Chooser(ledger, frames, targets=targets, per_event=per_event)
+    chooser = Chooser(ledger, frames, targets=recipe.targets, per_event=recipe.per_event)
     chooser.choose(budget)
-    requests = [_request(choice.frame, Condition.parse(choice.target), generator) for choice in chooser.chosen]
+    requests = [shaper.request(choice.frame, Condition.parse(choice.target)) for choice in chooser.chosen]
     short = [f"{len(requests)} of {budget}: no frame is left that may be redrawn"] if len(requests) < budget else []
     cells, pictures = chooser.cells(), [choice.picture for choice in chooser.chosen]
     return blank.model_copy(update={
-        "requests": tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id))),
+        "requests": _in_order(requests),
         "cells": cells, "closed": chooser.closed(), "notes": (*notes, *ledger.notes, *short),
         "outlook": outlook(ledger, pictures, reach={(cell.scenario, cell.condition) for cell in cells}),
     })  # fmt: skip
 
 
-def _request(frame: KeyFrame, target: Condition, generator: GeneratorInfo) -> VariationRequest:
-    return request_for(
-        frame.content(), target=target, generator=generator, prompt=prompt_for(frame.scenario, target), negative_prompt=NEGATIVE_PROMPT
-    )
+def _in_order(requests: Iterable[VariationRequest]) -> tuple[VariationRequest, ...]:
+    return tuple(sorted(requests, key=lambda r: (r.drive_id, r.t_ns, r.variation_id)))
 
 
 def _rows(store: Store, table: str, *columns: str, batch_id: str | None = None) -> list[Row]:

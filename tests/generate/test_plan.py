@@ -12,7 +12,8 @@ from flywheel.generate.choose import Choice, Chooser
 from flywheel.generate.frames import REFERENCE, KeyFrame, camera_rank
 from flywheel.generate.ledger import Ledger
 from flywheel.generate.plan import Plan, pinned_plan, plan_batch, plan_key
-from flywheel.generate.prompts import RECIPES, night_rain_v1, prompt_for
+from flywheel.generate.prompts import prompt_for
+from flywheel.generate.recipes import RECIPES, night_rain_v1
 from flywheel.store import Store, open_store
 from flywheel.tables import rows_table, write_table
 from flywheel.types import CONDITIONS, Condition

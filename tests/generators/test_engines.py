@@ -11,7 +11,7 @@ import tiny_pipelines
 from generator_items import frame, item
 
 from flywheel.errors import BadData
-from flywheel.generate.protocol import Control, Controlled, ControlKind, GenerateInput
+from flywheel.generate.protocol import Control, ControlKind, Controlled, GenerateInput
 from generators import registry
 from generators.inpaint import window
 
@@ -128,7 +128,7 @@ def test_an_engine_says_which_pipelines_it_draws_with(img2img: Path, sdxl: Path)
         registry.load("controlnet", pipeline=img2img, controls="lidar", **STEPS)
     with pytest.raises(BadData, match="no diffusers pipeline"):
         registry.load("sdxl", pipeline=sdxl / "unet", **STEPS)
-    with pytest.raises(BadData, match="cannot be loaded as a ControlNet|not a ControlNet"):
+    with pytest.raises(BadData, match=r"cannot be loaded as a ControlNet|not a ControlNet"):
         registry.load("controlnet", pipeline=img2img, controls="edges", controlnet=str(img2img / "unet"), **STEPS)
 
 
@@ -146,6 +146,4 @@ def test_estimators_are_loaded_and_named(img2img: Path, tmp_path: Path) -> None:
     assert "tiny-depth (DPTForDepthEstimation, weights" in made.estimators["depth"].name
     rooms = tiny_pipelines.save_segmenter(tmp_path / "rooms", ("bed", "lamp"))
     with pytest.raises(BadData, match="no road or no vehicles"):
-        registry.load(
-            "controlnet", pipeline=img2img, controls="segmentation", controlnet=net, segmentation_estimator=str(rooms), **STEPS
-        )
+        registry.load("controlnet", pipeline=img2img, controls="segmentation", controlnet=net, segmentation_estimator=str(rooms), **STEPS)

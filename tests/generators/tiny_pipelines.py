@@ -59,12 +59,9 @@ def save_controlnet(folder: Path, *, sdxl: bool = False, union: bool = False, se
     torch.manual_seed(seed)
     kind = diffusers.ControlNetUnionModel if union else diffusers.ControlNetModel
     more = {"num_control_type": 8, "conditioning_channels": 3} if union else {}
-    if union:
-        more |= {"projection_class_embeddings_input_dim": 80, "addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-        more |= {"conditioning_embedding_out_channels": (48, 96, 192, 384)}
-    elif sdxl:
+    if sdxl:
         more |= {"projection_class_embeddings_input_dim": 64, "addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-    net = kind(**_unet_shape(sdxl=sdxl), in_channels=4, **more)
+    net = kind(**_unet_shape(sdxl=sdxl), in_channels=4, conditioning_embedding_out_channels=(8, 16), **more)
     for name, weights in net.named_parameters():
         if name.startswith(("controlnet_down", "controlnet_mid", "controlnet_cond_embedding.conv_out")):
             torch.nn.init.normal_(weights, std=0.5)
