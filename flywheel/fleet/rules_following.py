@@ -159,7 +159,8 @@ def _door_m(view: View, other: Other) -> Array:
 
 
 def rss_violation(view: View, limits: Limits) -> Iterator[Truth]:
-    """Row 14."""
+    """Row 14, along the ego's own path where it leaves the road."""
+    view = view.own
     course = view.on_course
     for other in (*riders(view), *parked(view)):
         side = np.sign(other.d_m - view.d_m)

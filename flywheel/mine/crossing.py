@@ -28,9 +28,12 @@ def crossing_near_miss(drive: Drive, entry: Scenario) -> list[Hit]:
     objects = drive.objects
     reach = objects.half_m + WIDTH_M / 2
     steep = np.abs(np.sin(objects.turned_rad)) >= np.sin(np.radians(entry.settings["crossing_deg"]))
-    courses = Courses(objects, objects.is_a(*RIDERS) & steep & (np.abs(objects.side_m) < reach + APPROACH_M))
+    near = objects.is_a(*RIDERS) & (np.abs(objects.side_m) < reach + APPROACH_M)
+    ever = np.zeros(len(objects.names), bool)
+    ever[objects.track[near & steep]] = True
+    courses = Courses(objects, near & ever[objects.track])
     apart = np.abs(objects.side_m[courses.rows]) - reach[courses.rows]
-    spans = runs(apart < 0, courses.clock)
+    spans = runs((apart < 0) & steep[courses.rows], courses.clock)
     found = [_encounter(drive, entry, courses, apart, (int(a), int(b))) for a, b in zip(spans.first, spans.last, strict=True)]
     return sorted((hit for hit in found if hit is not None), key=lambda hit: (hit.t0_ns, hit.actors))
 
@@ -55,8 +58,11 @@ def _encounter(drive: Drive, entry: Scenario, courses: Courses, apart: Reals, sp
 
 
 def _edge_s(drive: Drive, courses: Courses, apart: Reals, at: int) -> float:
-    """When the distance to the zone changes sign between sorted row `at` and the next; seconds since the drive's start."""
-    share = apart[at] / (apart[at] - apart[at + 1])
+    """When the distance to the zone changes sign between sorted row `at` and the next; seconds since the drive's start.
+
+    Half way where it does not: there the other turns out of, or into, crossing.
+    """
+    share = apart[at] / (apart[at] - apart[at + 1]) if apart[at] * apart[at + 1] < 0 else 0.5
     return float(courses.t_ns[at] - drive.t0_ns + share * (courses.t_ns[at + 1] - courses.t_ns[at])) / NS
 
 

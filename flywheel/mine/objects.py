@@ -150,13 +150,20 @@ class _Frames:
 
 
 def _leaning(ego: Ego, lanes: Lanes, way_m: Reals) -> Reals:
-    """By how much the ego's course is turned against its lane at distances along it, rad; told only by LANES samples of a moving ego."""
+    """By how much the ego's course is turned against its lane at distances along it, rad; told only by LANES samples of a moving ego.
+
+    0 where the ego passes without a lane, as when it has turned round.
+    """
     t_ns = lanes.clock.t_ns
     speed, passed_m = ego.at(t_ns, ego.speed), ego.at(t_ns, ego.travelled_m)
     moves = speed >= COURSE_SPEED_MPS
     if not moves.any():
         return np.zeros(len(way_m))
-    return np.interp(way_m, passed_m[moves], np.arcsin(np.clip(lanes.lateral_mps[moves] / speed[moves], -1.0, 1.0)))
+    found = np.interp(way_m, passed_m[moves], np.arcsin(np.clip(lanes.lateral_mps[moves] / speed[moves], -1.0, 1.0)))
+    if not lanes.clock.broken.any() and ego.clock.t_ns[-1] - t_ns[-1] <= lanes.clock.max_gap_ns:
+        return found
+    passes_ns = np.interp(way_m, np.maximum.accumulate(ego.travelled_m), ego.clock.t_ns).astype(np.int64)
+    return np.where(lanes.covers(passes_ns), found, 0.0)
 
 
 def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals, Reals]:
