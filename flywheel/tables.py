@@ -168,8 +168,9 @@ SCHEMAS: dict[str, pa.Schema] = {
         ("code_version", TEXT), ("licence", TEXT), ("status", TEXT), ("run_seconds", REAL),
         optional=(
             ("output_sha256", TEXT), ("output_ext", TEXT), ("reason", TEXT),
-            ("score_integrity", REAL), ("score_structure", REAL), ("score_condition", REAL), ("score_change", REAL),
-            ("embedding", pa.list_(pa.float32())),
+            ("score_integrity", REAL), ("score_structure", REAL), ("score_labels", REAL), ("score_content", REAL),
+            ("score_condition", REAL), ("score_change", REAL), ("score_motion", REAL), ("score_flow", REAL),
+            ("attempt", INT), ("retry_of", TEXT), ("embedding", pa.list_(pa.float32())),
             ("inserted", TEXT), ("clip_t_ns", pa.list_(I64)), ("clip_parents", WORDS), ("clip_outputs", WORDS),
         ),
     ),

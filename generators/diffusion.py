@@ -3,6 +3,7 @@
 Prompts steer it. The other engines are this one with another task: what their pipeline's call takes besides a frame.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -78,6 +79,16 @@ class DiffusersGenerator:
     def _resident(self, batch: int, compiled: Compiled) -> ResidentImg2Img:
         taken: dict[str, Any] = dict(self._settings)
         return ResidentImg2Img(self._pipeline, **taken, batch=batch, compiled=compiled)
+
+    def at_strength(self, share: float) -> "DiffusersGenerator":
+        """The same pipeline at this share of its own strength (at most 1); itself where it has none."""
+        if "strength" not in self._settings or share == 1:
+            return self
+        strength, other = round(min(float(self._settings["strength"]) * share, 1.0), 4), copy.copy(self)
+        other._settings = {**self._settings, "strength": strength}
+        other._engine = self._engine.at_strength(strength) if self._engine else None
+        other.info = self.info.model_copy(update={"parameters": {**self.info.parameters, "strength": strength}})
+        return other
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One output an item at its own size, or Refused where a safety checker blocked it; one by one on a CPU."""

@@ -80,6 +80,12 @@ class ResidentImg2Img:
             self.unet = self._torch.compile(self.unet, dynamic=False, options=TUNED if compiled == "tuned" else FAST)
             self.encode, self.decode = (self._torch.compile(part, dynamic=False, options=FAST) for part in (self.encode, self.decode))
 
+    def at_strength(self, strength: float) -> "ResidentImg2Img":
+        """The same modules, compiled or not, at another strength."""
+        other = copy.copy(self)
+        other._strength = strength
+        return other
+
     def begin(
         self, frames: Sequence[Pixels], prompts: Sequence[tuple[str, str]], seeds: Sequence[int], *,
         places: Sequence[ClipPlace | None] | None = None,

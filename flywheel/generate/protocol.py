@@ -108,6 +108,15 @@ class Resident(Generator, Protocol):
         ...
 
 
+@runtime_checkable
+class Adjustable(Generator, Protocol):
+    """A plug-in that can change more or less of a frame."""
+
+    def at_strength(self, share: float) -> Generator:
+        """The same engine at this share of its own strength; its `info` says so."""
+        ...
+
+
 class Estimator(Protocol):
     """Makes a control's plane from pixels alone, where the log has nothing to make it from."""
 

@@ -49,6 +49,8 @@ class VariationRequest(Record):
     insert: PlannedObject | None = None
     clip: tuple[ClipFrame, ...] = ()
     key: int = 0  # which of the clip's frames is its key frame
+    attempt: int = 0  # 0 as planned; more where a gate turned away what `retry_of` gave
+    retry_of: str | None = None
 
     @property
     def target(self) -> Condition:
@@ -102,6 +104,13 @@ def request_for(
         "key": next((at for at, part in enumerate(clip) if part.t_ns == frame["t_ns"]), 0),
     }
     return VariationRequest(variation_id=f"var-{digest_of(_identity(content))}", **content)
+
+
+def retried(request: VariationRequest, *, attempt: int, retry_of: str) -> VariationRequest:
+    """The request to try a planned one again, with another seed; its id follows from the planned one's and the number of the try."""
+    name = digest_of([request.variation_id, "retry", attempt])
+    changes = {"variation_id": f"var-{name}", "seed": int(name[:16], 16) >> (64 - SEED_BITS), "attempt": attempt, "retry_of": retry_of}
+    return request.model_copy(update=changes)
 
 
 def same_generator(request: VariationRequest, info: GeneratorInfo) -> bool:
