@@ -1,15 +1,21 @@
 """Variations where coverage is thin: a pinned plan, then diffusion, then scores, with provenance beside every output."""
 
+from collections import Counter
 from functools import lru_cache
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from assets.partitions import landing_batches
-from assets.report import Metadata, image_grid, markdown_table, table_metadata, table_spec
+from assets.report import Metadata, image_grid, markdown_table, picture, table_metadata, table_spec
 from assets.resources import Flywheel, reported
 from flywheel.generate.protocol import Generator
+from flywheel.links import link_to
 from flywheel.tables import read_table
+
+if TYPE_CHECKING:
+    from flywheel.generate.plan import Plan
 
 OWNERS = ["team:ml-engineering"]
 
@@ -19,6 +25,12 @@ class GenerateConfig(dg.Config):
 
     generator: str = "bundled"
     budget: int = 32
+
+
+class PlanConfig(GenerateConfig):
+    """Also: whether to plan again where a batch has a plan already."""
+
+    replan: bool = False
 
 
 @lru_cache(maxsize=2)
@@ -37,18 +49,35 @@ def load_generator(name: str) -> Generator:
     group_name="generate",
     owners=OWNERS,
     kinds={"json"},
-    description="Which frames to redraw under which condition, and why: thin cells first. Pinned, so that a rerun asks for the same.",
+    description="How the budget is divided over scenario x condition cells and pairs of ODD values, which frames fill them, and why. "
+    "Pinned, so that a rerun asks for the same.",
 )
-def generation_plan(context: dg.AssetExecutionContext, flywheel: Flywheel, config: GenerateConfig) -> dg.MaterializeResult:
+def generation_plan(context: dg.AssetExecutionContext, flywheel: Flywheel, config: PlanConfig) -> dg.MaterializeResult:
     from flywheel.generate.plan import plan_batch
 
+    info = load_generator(config.generator).info
     with reported():
-        plan = plan_batch(flywheel.store(), context.partition_key, generator=load_generator(config.generator).info, budget=config.budget)
-    rows = [
-        request.model_dump(include={"scenario", "level", "source_condition", "target_condition", "prompt"}) for request in plan.requests
-    ]
-    metadata: Metadata = {"dagster/row_count": len(rows), "notes": "\n".join(plan.notes) or "none", "requests": markdown_table(rows[:40])}
-    return dg.MaterializeResult(metadata=metadata)
+        plan = plan_batch(flywheel.store(), context.partition_key, generator=info, budget=config.budget, replan=config.replan)
+    return dg.MaterializeResult(metadata=_plan_metadata(plan))
+
+
+def _plan_metadata(plan: "Plan") -> Metadata:
+    from flywheel.generate.plot import plan_plot
+    from flywheel.generate.provenance import link_of
+
+    names = {"scenario", "level", "source_condition", "target_condition", "prompt"}
+    requests = [request.model_dump(include=names) | {"made from": link_of(request)} for request in plan.requests]
+    shut = Counter(cell.why for cell in plan.closed)
+    return {
+        "dagster/row_count": len(requests),
+        "budget": plan.budget,
+        "map": picture(plan_plot(plan)),
+        "cells": markdown_table([cell.model_dump() for cell in plan.chosen()]),
+        "expected change": markdown_table([one.model_dump() for one in plan.outlook.measures] if plan.outlook else []),
+        "not asked for": markdown_table([{"because": why, "cells": count} for why, count in shut.most_common()]),
+        "notes": "\n".join(plan.notes) or "none",
+        "requests": markdown_table(requests[:40]),
+    }
 
 
 @dg.multi_asset(
@@ -67,6 +96,7 @@ def generation_plan(context: dg.AssetExecutionContext, flywheel: Flywheel, confi
     partitions_def=landing_batches,
 )
 def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: GenerateConfig) -> dg.MaterializeResult:
+    from flywheel.generate.effect import effect
     from flywheel.generate.plan import plan_batch
     from flywheel.generate.run import run_plan
 
@@ -75,6 +105,7 @@ def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: Ge
     with reported():
         plan = plan_batch(store, batch, generator=generator.info, budget=config.budget)
         report = run_plan(store, plan, generator)
+        change = effect(store, plan)
     rows = read_table(store, "VARIATIONS", batch_id=batch).to_pylist()
     done = [row for row in rows if row["status"] == "done"]
     pairs = [image for row in done[:6] for image in ((row["parent_sha256"], row["parent_ext"]), (row["output_sha256"], row["output_ext"]))]
@@ -85,6 +116,8 @@ def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: Ge
             **table_metadata(store, "VARIATIONS", batch_id=batch, rows=len(rows)),
             **counts,
             "original and variation": image_grid(store, pairs),
+            "coverage before and now": markdown_table([cell.model_dump() for cell in change.cells] if change else []),
+            "made from": markdown_table([{"variation": row["variation_id"], "frame": link_to(**row)} for row in done[:40]]),
         },
     )
 

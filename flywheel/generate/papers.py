@@ -5,7 +5,7 @@ the image with the manifest inside.
 """
 
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from flywheel.errors import BadData
 from flywheel.generate.provenance import (
@@ -22,15 +22,6 @@ from flywheel.generate.seal import Credentials, Sealer, credentials, sealed, sea
 from flywheel.generate.signing import identity_of
 from flywheel.store import Store, media_key, put_media
 from flywheel.types import sha256_hex
-
-
-class Origin(NamedTuple):
-    """Where a variation comes from: a drive, one frame of it, and the event it shows (empty for none)."""
-
-    drive_id: str
-    camera: str
-    t_ns: int
-    event_id: str
 
 
 @lru_cache(maxsize=4)
@@ -109,13 +100,3 @@ def _claim_faults(claim: dict[str, Any], record: Provenance) -> list[str]:
 
 def _of(record: Provenance, names: tuple[str, ...]) -> list[tuple[str, Any]]:
     return [(name, getattr(record, name)) for name in names]
-
-
-def follow(link: str) -> Origin:
-    """The drive, frame and event that a `link` of a record, a marking or a manifest leads to; BadData for any other text."""
-    place, _, event_id = link.removeprefix("flywheel:").partition("#")
-    drive_id, _, frame = place.partition("/")
-    camera, _, t_ns = frame.rpartition("/")
-    if not link.startswith("flywheel:") or not camera or not t_ns.lstrip("-").isdigit():
-        raise BadData(f"{link!r} is no link to a frame: it should read flywheel:DRIVE/CAMERA/T_NS#EVENT")
-    return Origin(drive_id, camera, int(t_ns), event_id)

@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape, unescape
 from flywheel import __version__
 from flywheel.generate import png
 from flywheel.generate.request import VariationRequest
+from flywheel.links import link_to
 from flywheel.store import Store, media_key
 from flywheel.types import Record, canonical_json
 
@@ -87,9 +88,8 @@ def guardrail(request: VariationRequest) -> str:
 
 
 def link_of(request: VariationRequest) -> str:
-    """One link back to the drive, the frame and the event a variation was made from; `papers.follow` reads it."""
-    event = f"#{request.event_id}" if request.event_id else ""
-    return f"flywheel:{request.drive_id}/{request.camera}/{request.t_ns}{event}"
+    """One link back to the drive, the frame and the event a variation was made from; `links.follow` reads it."""
+    return link_to(drive_id=request.drive_id, camera=request.camera, t_ns=request.t_ns, event_id=request.event_id)
 
 
 @cache

@@ -14,11 +14,12 @@ from generate_drives import BATCH, Darkening, png, scene
 from flywheel.errors import BadData, MissingExtra
 from flywheel.generate import papers, seal
 from flywheel.generate import png as png_file
-from flywheel.generate.papers import check_image, check_papers, follow, put_papers, take_along
+from flywheel.generate.papers import check_image, check_papers, put_papers, take_along
 from flywheel.generate.plan import plan_batch
 from flywheel.generate.provenance import OWN_KEYWORD, manifest_key, mark_png, provenance_key, read_provenance
 from flywheel.generate.request import VariationRequest
 from flywheel.generate.signing import CHAIN, KEY, algorithm, identity_of, self_made
+from flywheel.links import follow
 from flywheel.store import Store, media_key
 
 
