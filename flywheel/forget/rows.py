@@ -7,16 +7,19 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flywheel.generate.clips import shots
 from flywheel.generate.plan import Plan
 from flywheel.generate.provenance import manifest_key, provenance_key
 from flywheel.ingest.quarantine import MAX_REASON, Reason, reason_key, reasons
 from flywheel.store import Store, media_key
 from flywheel.tables import SCHEMAS, list_parts, read_part, read_table, to_parquet
 from flywheel.types import canonical_json
+from flywheel.variations import media_of
 
 REMOVED = "(removed)"
-# The frame a variation was made from: one of FRAMES, or a still of a video, which no other table names.
-PARENT = ("parent_sha256", "parent_ext")
+# What names the media of a variation: outputs, and the frames they were made from (of FRAMES, or stills of a video, which no other
+# table names).
+VARIATION_MEDIA = ["output_sha256", "output_ext", "parent_sha256", "parent_ext", "clip_t_ns", "clip_parents", "clip_outputs"]
 # Ids and hashes as they are written into texts.
 WORDS = re.compile(r"(?:drive|event|var|variation|sample)-[0-9a-f]{16,64}|\b[0-9a-f]{64}\b")
 # Texts in which one drive's rows may name another drive.
@@ -39,16 +42,15 @@ def part_keys(store: Store, drives: frozenset[str]) -> list[str]:
 
 def made_from(store: Store, drives: frozenset[str]) -> Made:
     """What descends from drives."""
-    variations = _of_drives(store, "VARIATIONS", drives, ["variation_id", "output_sha256", "output_ext", *PARENT])
+    variations = _of_drives(store, "VARIATIONS", drives, ["variation_id", *VARIATION_MEDIA])
     frames = _of_drives(store, "FRAMES", drives, ["media_sha256", "ext"])
     events = _of_drives(store, "EVENTS", drives, ["event_id"])
     media = {media_key(row["media_sha256"], row["ext"]) for row in frames}
-    drawn = [row for row in variations if row["output_sha256"]]
-    media |= {media_key(row["output_sha256"], row["output_ext"]) for row in drawn}
-    media |= {papers(row["output_sha256"]) for row in drawn for papers in (provenance_key, manifest_key)}
+    for named in (pair for row in variations for pair in media_of(row)):
+        media |= set(_keys(*named))
     plans = (Plan.model_validate_json(store.get(key)) for key in store.list("plans/"))
-    shown = [request.model_dump(include={*PARENT}) for plan in plans for request in plan.requests if request.drive_id in drives]
-    media |= {media_key(row["parent_sha256"], row["parent_ext"]) for row in (*variations, *shown)}
+    shown = [shot for plan in plans for request in plan.requests if request.drive_id in drives for shot in shots(request)]
+    media |= {media_key(shot.parent_sha256, shot.parent_ext) for shot in shown}
     return Made(frozenset(row["variation_id"] for row in variations), frozenset(row["event_id"] for row in events), frozenset(media))
 
 
@@ -63,18 +65,19 @@ def _of_drives(store: Store, name: str, drives: frozenset[str], columns: list[st
 
 def used_media(store: Store) -> Iterator[str]:
     """Keys of all media that the tables of a root name now, part by part."""
-    for name, pairs in {
-        "FRAMES": (("media_sha256", "ext"),),
-        "VARIATIONS": (("output_sha256", "output_ext"), ("parent_sha256", "parent_ext")),
-    }.items():
-        for key in list_parts(store, name):
-            table = read_part(store, key, columns=[column for pair in pairs for column in pair])
-            for sha256, ext in pairs:
-                for row in table.select([sha256, ext]).group_by([sha256, ext]).aggregate([]).to_pylist():
-                    if row[sha256]:
-                        yield media_key(row[sha256], row[ext])
-                        yield provenance_key(row[sha256])
-                        yield manifest_key(row[sha256])
+    for key in list_parts(store, "FRAMES"):
+        table = read_part(store, key, columns=["media_sha256", "ext"])
+        for row in table.group_by(["media_sha256", "ext"]).aggregate([]).to_pylist():
+            yield from _keys(row["media_sha256"], row["ext"])
+    for key in list_parts(store, "VARIATIONS"):
+        for row in read_part(store, key, columns=VARIATION_MEDIA).to_pylist():
+            for named in media_of(row):
+                yield from _keys(*named)
+
+
+def _keys(sha256: str, ext: str) -> tuple[str, str, str]:
+    """Where media and their papers lie."""
+    return media_key(sha256, ext), provenance_key(sha256), manifest_key(sha256)
 
 
 def take_out(store: Store, drives: frozenset[str], made: Made) -> None:

@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 KINDS: dict[str, Kind] = {
     "pedestrian": Kind("pedestrian", None, (0.6, 0.6, 1.75), "a pedestrian walking across the road", (9.0, 28.0), (0.0, 3.0), True),
     "cyclist": Kind("cyclist", None, (1.8, 0.6, 1.75), "a cyclist riding across the road", (10.0, 30.0), (0.0, 3.5), True),
-    "car": Kind("car", None, (4.5, 1.85, 1.5), "a car stopped on the road, seen from behind", (12.0, 35.0), (0.0, 0.6), False),
+    "car": Kind("car", None, (4.5, 1.85, 1.5), "a car stopped on the road, seen from behind", (12.0, 35.0), (0.0, 4.5), False),
     "debris": Kind("other", "debris", (0.9, 0.7, 0.5), "a cardboard box lying on the road", (7.0, 20.0), (0.0, 1.2), False),
     "cone": Kind("other", "cone", (0.4, 0.4, 0.75), "an orange traffic cone standing on the road", (7.0, 18.0), (0.0, 2.0), False),
     "animal": Kind("other", "animal", (1.5, 0.5, 1.3), "a deer standing on the road", (9.0, 28.0), (0.0, 2.5), True),

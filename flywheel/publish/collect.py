@@ -12,12 +12,13 @@ from tqdm import tqdm
 from flywheel.datasets import Refused, Source
 from flywheel.errors import BadData
 from flywheel.publish.images import image_size
-from flywheel.publish.labels import TrackIndex, scaled
+from flywheel.publish.labels import TrackIndex, label_of, scaled
 from flywheel.publish.recipe import Recipe
 from flywheel.publish.samples import MS, Child, DrivePicks, Pick, pick_drive
 from flywheel.store import Store, media_key
 from flywheel.tables import SCHEMAS, read_part, read_table, table_key
 from flywheel.types import sha256_hex, short_id
+from flywheel.variations import frames_of, inserted_in
 from flywheel.verdicts import accepted_ids
 from flywheel.video import pictured
 
@@ -37,8 +38,9 @@ class Collected(NamedTuple):
 def collect(store: Store, recipe: Recipe, *, known: Mapping[str, tuple[int, int]] | None = None) -> Collected:
     """All samples a recipe asks for. `known` gives (width, height) of images that an earlier version already checked."""
     drives = sorted(read_table(store, "DRIVES").to_pylist(), key=lambda row: str(row["drive_id"]))
-    events = _by_drive(read_table(store, "EVENTS"))
-    variations = _by_drive(_accepted(store) if recipe.include_synthetic else SCHEMAS["VARIATIONS"].empty_table())
+    events = _by_drive(read_table(store, "EVENTS").to_pylist())
+    drawn = _accepted(store) if recipe.include_synthetic else SCHEMAS["VARIATIONS"].empty_table()
+    variations = _by_drive([frame for row in drawn.to_pylist() for frame in frames_of(row)])
     conditions = _main_conditions(store)
     found = Collected([], [], [])
     for drive in tqdm(drives, desc="collect samples", unit="drive", disable=None):
@@ -57,9 +59,9 @@ def collect(store: Store, recipe: Recipe, *, known: Mapping[str, tuple[int, int]
     return Collected(rows, sorted(found.refused + doubles, key=lambda r: (r.subject, r.reason)), found.sources)
 
 
-def _by_drive(table: pa.Table) -> defaultdict[str, list[dict[str, Any]]]:
+def _by_drive(rows: list[dict[str, Any]]) -> defaultdict[str, list[dict[str, Any]]]:
     found: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in table.to_pylist():
+    for row in rows:
         found[row["drive_id"]].append(row)
     return found
 
@@ -116,8 +118,9 @@ def _drive_rows(
     for pick in found.picks:
         if pick.key[0] in sizes and tracks is not None:
             real[pick.key] = _real_row(recipe, drive, pick, tracks, sizes)
+    frames = {pick.key: pick.frame for pick in found.picks}
     synthetic = [
-        _synthetic_row(child, real[child.parent], sizes)
+        _synthetic_row(child, real[child.parent], sizes, frame=frames[child.parent])
         for child in found.children
         if child.parent in real and child.variation["output_sha256"] in sizes
     ]
@@ -162,14 +165,18 @@ def _real_row(recipe: Recipe, drive: Mapping[str, Any], pick: Pick, tracks: Trac
     return {"sample_id": _sample_id(row), **row}
 
 
-def _synthetic_row(child: Child, parent: Mapping[str, Any], sizes: Sizes) -> dict[str, Any]:
+def _synthetic_row(child: Child, parent: Mapping[str, Any], sizes: Sizes, *, frame: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a variation: its parent's labels, and that of an object that was drawn in."""
     made = child.variation
+    ratio = parent["width_px"] / frame["width_px"], parent["height_px"] / frame["height_px"]
+    added = scaled(label_of(inserted_in(made), frame), width_ratio=ratio[0], height_ratio=ratio[1])
+    labels = None if parent["labels"] is None else sorted([*parent["labels"], *(added or [])], key=lambda label: label["distance_m"])
     width, height = sizes[made["output_sha256"]]
     row = {
         **parent, "root_group": made["root_group"], "parent_sample_id": parent["sample_id"], "condition": made["target_condition"],
         "synthetic": True, "generator": made["generator"], "width_px": width, "height_px": height,
         "ext": made["output_ext"], "media_sha256": made["output_sha256"],
-        "labels": scaled(parent["labels"], width_ratio=width / parent["width_px"], height_ratio=height / parent["height_px"]),
+        "labels": scaled(labels, width_ratio=width / parent["width_px"], height_ratio=height / parent["height_px"]),
     }  # fmt: skip
     return {**row, "sample_id": _sample_id(row)}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flywheel.geometry import image_boxes, nearest_instant
+from flywheel.geometry import image_boxes, nearest_instant, project_box
 
 Labels = list[dict[str, Any]]
 _PIXELS = ("x0_px", "y0_px", "x1_px", "y1_px")
@@ -29,6 +29,12 @@ class TrackIndex:
             return None
         rows = self.tracks.filter(pc.equal(self.tracks["t_ns"], instant)).to_pylist()
         return [_rounded(box.model_dump()) for box in image_boxes(rows, frame, max_distance_m=max_distance_m)]
+
+
+def label_of(track: Mapping[str, Any] | None, frame: Mapping[str, Any]) -> Labels:
+    """The label of one TRACKS row in a calibrated frame, as a list; empty where there is none to be seen."""
+    box = None if track is None else project_box(track, frame)
+    return [] if box is None else [_rounded(box.model_dump())]
 
 
 def _rounded(box: dict[str, Any]) -> dict[str, Any]:
