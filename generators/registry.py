@@ -86,9 +86,20 @@ flux = Factory("flux:FluxGenerator", Engine(
     classes=("FluxImg2ImgPipeline", "FluxKontextPipeline"), weights="black-forest-labs/FLUX.1-schnell", weights_licence="apache-2.0",
     weights_gib=31.5, gpu=True, prompts="description", packages=DIFFUSERS,
 ))  # fmt: skip
+cosmos_transfer = Factory("cosmos:CosmosTransferGenerator", Engine(
+    name="cosmos-transfer", what="Redraws a whole clip held by edges, depth or segmentation.", draws="clips",
+    classes=("Cosmos2_5_TransferPipeline",), weights="nvidia/Cosmos-Transfer2.5-2B", weights_licence="nvidia-open-model-license",
+    weights_gib=21, gpu=True, controls=("edges", "depth", "segmentation"), prompts="description", packages=DIFFUSERS,
+))  # fmt: skip
+cosmos_predict = Factory("cosmos:CosmosPredictGenerator", Engine(
+    name="cosmos-predict", what="Shows what might come next after a clip's first frames; the parent's labels do not hold for it.",
+    draws="clips", classes=("Cosmos2_5_PredictBasePipeline",), weights="nvidia/Cosmos-Predict2.5-2B",
+    weights_licence="nvidia-open-model-license", weights_gib=20, gpu=True, prompts="description", packages=DIFFUSERS,
+))  # fmt: skip
 
 GENERATORS: dict[str, Factory] = {
-    factory.engine.name: factory for factory in (bundled, perturb, diffusers, pix2pix, controlnet, inpaint, sdxl, flux)
+    factory.engine.name: factory
+    for factory in (bundled, perturb, diffusers, pix2pix, controlnet, inpaint, sdxl, flux, cosmos_transfer, cosmos_predict)
 }
 
 

@@ -15,8 +15,8 @@ Draws = Literal["frames", "frames and clips", "objects into frames", "clips"]
 class Engine(Record):
     """One engine: what it draws, with which diffusers classes and weights, and what it needs.
 
-    `weights` is the hub id (or folder in this package) taken unless an option names another; `weights_gib` what all its models
-    take in memory at the usual precision. `controls` are what it can be held by. `missing` are packages that are not installed.
+    `weights` is the hub id (or folder in this package) taken unless an option names another; `weights_gib` about what all its
+    models take in memory at the usual precision. `controls` are what it can be held by. `missing` are packages that are not installed.
     """
 
     name: str
