@@ -14,7 +14,7 @@ from generators.condition_model import label_of
 from generators.weights_hash import weights_sha256
 
 NAME = "bundled"
-REVISION = "condition-v1"
+REVISION = "condition-v2"
 LICENCE = "Apache-2.0"
 WEIGHTS = Path(__file__).parent / "weights" / REVISION
 DETAIL_NOISE = 25.0  # squared grey levels: detail weaker than this is taken for noise
@@ -61,7 +61,10 @@ class BundledGenerator:
     def _draw(self, items: list[GenerateInput]) -> list[Output]:
         frames = [_resized(item.rgb, self._size) for item in items]
         labels = [label_of(item.source, item.target) for item in items]
-        drawn = self._pipeline(np.stack(frames), labels, [item.seed for item in items], steps=self._steps, particles=self._particles)
+        drawn = self._pipeline(
+            np.stack(frames), labels, [item.seed for item in items], steps=self._steps, particles=self._particles,
+            places=[item.clip for item in items],
+        )  # fmt: skip
         return [restored(image, frame, item.rgb) for image, frame, item in zip(drawn, frames, items, strict=True)]
 
 

@@ -8,9 +8,11 @@ import torch
 from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DModel
 from numpy.typing import NDArray
 
+from flywheel.generate.protocol import ClipPlace
 from flywheel.types import CONDITIONS
 from generators.condition_model import INPUT_PLANES, PLANES, pack, particle_planes, predict_clean, redraw, unpack
 from generators.particles import opacity
+from generators.shared_noise import along
 
 
 class ConditionPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -45,22 +47,24 @@ class ConditionPipeline(DiffusionPipeline):  # type: ignore[misc]
     @torch.inference_mode()
     def __call__(
         self, frames: NDArray[np.uint8], labels: Sequence[int], seeds: Sequence[int], *, steps: int | None = None,
-        particles: bool | None = None,
+        particles: bool | None = None, places: Sequence[ClipPlace | None] | None = None,
     ) -> NDArray[np.uint8]:  # fmt: skip
         """(N, H, W, 3) uint8 redrawn frames of frames of the working size, their pair labels and their seeds.
 
         With `particles` (default: as configured), rain streaks and snowflakes that the source does not have are drawn, placed by
         the seed; without, the weather is drawn as it looks on average. Only the first edition takes `steps`.
+        `places` say which frames belong to clips: there particles fall, and the first edition's noise moves with the picture.
         """
         height_px, width_px = frames.shape[1:3]
+        where = places or [None] * len(seeds)
         source = pack(self._pixels(frames))
         classes = torch.tensor(labels, device=self.device)
         if self.unet.config.in_channels == INPUT_PLANES:
             wanted = self.config.particles if particles is None else particles
-            fall = self._particles(labels, seeds, (height_px, width_px), wanted=wanted)
+            fall = self._particles(labels, seeds, where, (height_px, width_px), wanted=wanted)
             sample = redraw(self.unet, source, fall, classes)
         else:
-            sample = self._denoised(source, classes, seeds, steps or self.config.steps)
+            sample = self._denoised(source, classes, seeds, where, steps or self.config.steps)
         images = unpack(sample, height_px=height_px, width_px=width_px).float()
         levels = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return np.asarray(levels.permute(0, 2, 3, 1).cpu().numpy())
@@ -69,17 +73,24 @@ class ConditionPipeline(DiffusionPipeline):  # type: ignore[misc]
         pixels = torch.from_numpy(np.array(frames)).to(self.device).permute(0, 3, 1, 2)
         return pixels.to(self.unet.dtype) / 127.5 - 1
 
-    def _particles(self, labels: Sequence[int], seeds: Sequence[int], shape: tuple[int, int], *, wanted: bool) -> torch.Tensor:
+    def _particles(
+        self, labels: Sequence[int], seeds: Sequence[int], places: Sequence[ClipPlace | None], shape: tuple[int, int], *, wanted: bool
+    ) -> torch.Tensor:  # fmt: skip
         pairs = [divmod(label, len(CONDITIONS)) for label in labels]
-        falls = [opacity(CONDITIONS[a], CONDITIONS[b], shape, seed) if wanted else None for (a, b), seed in zip(pairs, seeds, strict=True)]
+        falls = [
+            opacity(CONDITIONS[a], CONDITIONS[b], shape, seed, t_s=place.t_s if place else 0.0) if wanted else None
+            for (a, b), seed, place in zip(pairs, seeds, places, strict=True)
+        ]
         masks = torch.from_numpy(np.stack([np.zeros(shape, np.float32) if fall is None else fall for fall in falls]))
         given = torch.tensor([fall is not None for fall in falls])
         return particle_planes(masks[:, None].to(self.device, self.unet.dtype), given.to(self.device))
 
-    def _denoised(self, source: torch.Tensor, classes: torch.Tensor, seeds: Sequence[int], steps: int) -> torch.Tensor:
+    def _denoised(
+        self, source: torch.Tensor, classes: torch.Tensor, seeds: Sequence[int], places: Sequence[ClipPlace | None], steps: int
+    ) -> torch.Tensor:  # fmt: skip
         # Noise is drawn on the CPU, one stream an item, so that it is the same in any batch and on any device.
         draws = [torch.randn(PLANES, *source.shape[-2:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        sample = torch.stack(draws).to(self.device, self.unet.dtype)
+        sample = along(torch.stack(draws), places, seeds).to(self.device, self.unet.dtype)
         self.scheduler.set_timesteps(steps, device=self.device)
         for time in self.scheduler.timesteps:
             clean = predict_clean(self.unet, sample, source, time.expand(len(seeds)), classes)
