@@ -13,6 +13,7 @@ from flywheel import (
     cli_query,
     cli_release,
     cli_stages,
+    cli_variation,
 )
 from flywheel.commands import app
 
@@ -30,4 +31,5 @@ __all__ = [
     "cli_query",
     "cli_release",
     "cli_stages",
+    "cli_variation",
 ]

@@ -14,7 +14,7 @@ from flywheel.verdicts import ACCEPT, REJECT
 
 TEXTS = (
     "key", "scenario", "condition", "level", "verdict", "reason", "gate", "decided_by", "event_id", "drive_id", "camera", "batch_id",
-    "variation_id", "generator", "model_revision", "weights_sha256", "prompt", "parameters", "media_sha256", "parent_sha256",
+    "variation_id", "generator", "model_revision", "weights_sha256", "prompt", "parameters", "media_sha256", "parent_sha256", "link",
 )  # fmt: skip
 REALS = ("score_integrity", "score_structure", "score_condition", "score_change", "margin")
 WHOLES = ("t_ns", "seed")
@@ -26,7 +26,8 @@ SIDEBAR = {
     "scene": ("scenario", "condition", "level", "event_id", "drive_id", "camera", "t_ns", "batch_id"),
     "scores": ("score_integrity", "score_structure", "score_condition", "score_change", "uniqueness"),
     "provenance": (
-        "generator", "model_revision", "weights_sha256", "prompt", "parameters", "seed", "variation_id", "media_sha256", "parent_sha256",
+        "link", "generator", "model_revision", "weights_sha256", "prompt", "parameters", "seed", "variation_id", "media_sha256",
+        "parent_sha256",
     ),
 }  # fmt: skip
 SHOWN = ("tags", "boxes", "scenario", "condition", "verdict", "reason")

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from flywheel.curate.rules import is_narrow, margin
 from flywheel.geometry import ImageBox, image_boxes, nearest_instant
+from flywheel.links import link_to
 from flywheel.store import Store
 from flywheel.tables import distinct, list_parts, read_part, read_table, table_key
 from flywheel.types import Record, digest_of
@@ -42,6 +43,7 @@ class ReviewSample(Record):
     camera: str
     condition: str
     parent_sha256: str
+    link: str
     batch_id: str
     variation_id: str | None = None
     generator: str | None = None
@@ -90,7 +92,8 @@ def _drive_samples(rows: Sequence[Row], frames: Mapping[Instant, Row], held: Map
     for row in rows:
         group = digest_of([row["event_id"], row["parent_sha256"]])[:24]
         shared = {name: row[name] for name in ("event_id", "scenario", "level", "drive_id", "t_ns", "camera", "parent_sha256")}
-        shared |= {"group": group, "batch_id": batch_id} | dict(frames.get((row["drive_id"], row["t_ns"], row["camera"]), {}))
+        shared |= {"group": group, "batch_id": batch_id, "link": link_to(**row)}
+        shared |= frames.get((row["drive_id"], row["t_ns"], row["camera"]), {})
         original = ReviewSample(
             key=f"{ORIGINAL}-{group}", slice=ORIGINAL, media_sha256=row["parent_sha256"], ext=row["parent_ext"],
             condition=row["source_condition"], tags=(ORIGINAL,), **shared,
