@@ -86,6 +86,12 @@ class Boxes:
         rows = tracks.filter(pc.equal(tracks["t_ns"], t_ns)).to_pylist()
         return [scaled(box, scale=scale) for box in image_boxes(rows, frame)]
 
+    def inserted(self, request: VariationRequest, *, scale: float) -> ImageBox | None:
+        """The label of the object that the request has drawn in, at the drawing size; None for any other request."""
+        frame = self._drive(request.drive_id)[0].get((request.t_ns, request.camera)) if request.insert else None
+        box = request.insert.label(frame) if request.insert and frame else None
+        return box and scaled(box, scale=scale)
+
 
 def _drive_tables(store: Store, batch_id: str, drive_id: str) -> tuple[dict[tuple[int, str], dict[str, Any]], Any, NDArray[np.int64]]:
     frames = read_table(store, "FRAMES", batch_id=batch_id, part=drive_id).to_pylist()

@@ -39,5 +39,5 @@ def untouched(parent: Rgb, output: Rgb, box: ImageBox) -> float:
 
 
 def cut_out(image: Rgb, box: ImageBox) -> Rgb:
-    """The pixels where the object is."""
-    return image[inside(box, image.shape)]
+    """The pixels where the object is, a copy."""
+    return np.ascontiguousarray(image[inside(box, image.shape)])
