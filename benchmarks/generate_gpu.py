@@ -64,7 +64,7 @@ def device_stages(generator: DiffusersGenerator, *, size_px: int) -> dict[str, f
     assert engine is not None
     with torch.inference_mode():
         pixels = engine._upload(np.stack([frame(k, size_px) for k in range(engine.batch)]))
-        noise = engine._noise(range(engine.batch), pixels.shape)
+        noise = engine._noise(range(engine.batch), pixels.shape, [None] * engine.batch)
         guides = engine.guides([("a street", "blurry")] * engine.batch)
         latents = engine.latents(pixels, noise[:, 0])
         parts: dict[str, Callable[[], Any]] = {
