@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--dtype", default="float16")
     parser.add_argument("--compiled", choices=["no", "fast", "tuned"], default="fast")
     parser.add_argument("--tiny", action="store_true", help="a tiny pipeline at 64x64, to try the benchmark itself")
-    parser.add_argument("--wait-for", type=int, help="a process that must have ended before all GPUs are used")
+    parser.add_argument("--wait-for", help="a file that must be there before all GPUs are used")
     parser.add_argument("--out", help="write the figures here as JSON")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:

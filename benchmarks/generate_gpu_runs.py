@@ -153,9 +153,9 @@ def unlike(store: Store, plan: Plan, plain: Path, *, count: int) -> dict[str, fl
     return {"mean_levels": float(np.mean(mean)), "worst_image_mean_levels": float(np.max(mean))}
 
 
-def wait_for(process: int | None) -> None:
-    """Returns once that process (something else on the other GPUs) has ended."""
-    while process is not None and Path(f"/proc/{process}").exists():
+def wait_for(file: str | None) -> None:
+    """Returns once that file is there: something else on the other GPUs is done."""
+    while file is not None and not Path(file).exists():
         time.sleep(0.5)
 
 
