@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flywheel.errors import require
 from flywheel.generate.protocol import ENHANCED_MEDIA, GenerateInput, GeneratorInfo, Output
 from flywheel.types import Condition, Lighting, Weather, sha256_hex
+from generators.particles import fallen
 
 NAME, REVISION, LICENCE = "perturb", "perturb-v1", "Apache-2.0"
 HORIZON = 0.48  # share of the image's height
@@ -141,8 +142,8 @@ def glare(light: Real) -> Real:
     return np.asarray(light + veil[..., None] * np.array([1.0, 0.72, 0.36], np.float32), np.float32)
 
 
-def perturb(rgb: NDArray[np.uint8], *, source: Condition, target: Condition, seed: int) -> NDArray[np.uint8]:
-    """The frame under another condition, by arithmetic alone; equal arguments give equal bytes."""
+def perturb(rgb: NDArray[np.uint8], *, source: Condition, target: Condition, seed: int, t_s: float = 0.0) -> NDArray[np.uint8]:
+    """The frame under another condition, by arithmetic alone; equal arguments give equal bytes. `t_s` is its time in a clip."""
     rng = np.random.default_rng(seed)
     light = to_linear(rgb)
     if source != target:
@@ -154,7 +155,7 @@ def perturb(rgb: NDArray[np.uint8], *, source: Condition, target: Condition, see
     if source != target and target.lighting == "low_sun":
         light = glare(light)
     if target.weather in ("rain", "snow") and source.weather != target.weather:
-        drops = particles(light.shape[:2], weather=target.weather, rng=rng)
+        drops = fallen(particles(light.shape[:2], weather=target.weather, rng=rng), target.weather, t_s)
         light = light * (1 - drops) + drops * np.maximum(np.array(GRADES[target.lighting].air, np.float32) * 1.5, 0.08)
     return to_display(light)
 
@@ -175,4 +176,7 @@ class PerturbGenerator:
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One redrawn frame an item, at its own size."""
-        return [perturb(item.rgb, source=item.source, target=item.target, seed=item.seed) for item in batch]
+        return [
+            perturb(item.rgb, source=item.source, target=item.target, seed=item.seed, t_s=item.clip.t_s if item.clip else 0.0)
+            for item in batch
+        ]

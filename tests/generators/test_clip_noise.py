@@ -14,6 +14,8 @@ from flywheel.generate.clips import places
 from flywheel.generate.protocol import GenerateInput
 from generators import registry
 from generators.diffusion import DiffusersGenerator
+from generators.particles import fallen
+from generators.perturb import particles
 
 SHIFT_PX = 4
 STEPS: dict[str, Any] = {"num_inference_steps": 3, "device": "cpu"}
@@ -67,6 +69,25 @@ def test_a_pipeline_that_starts_from_pure_noise_carries_it_too(pix2pix: Path) ->
     still = drawer.generate([replace(one, clip=replace(one.clip, flows=())) for one in items])  # type: ignore[type-var]
     assert np.array_equal(still[0], drawer.generate([item(rgb=items[0].rgb)])[0]), "the first frame's noise is the seed's"
     assert drift(drawer.generate(items)) < 0.8 * drift(still)
+
+
+def test_rain_falls_through_a_clip_and_nothing_else_changes() -> None:
+    drawer, parent = registry.load("perturb"), frame(96, 160, seed=2)
+    first, second, third = drawer.generate(clip([parent] * 3))
+    assert np.array_equal(first, drawer.generate([item(rgb=parent)])[0]), "a clip begins as its first frame alone"
+    rain = particles((96, 160), weather="rain", rng=np.random.default_rng(1))
+    assert np.array_equal(fallen(rain, "rain", 0.1)[10:], rain[:-10]), "a tenth of the picture in a tenth of a second"
+    dry = (np.maximum(rain, fallen(rain, "rain", 0.1)) < 1e-6)[..., 0]
+    assert dry.sum() > 1000 and np.array_equal(first[dry], second[dry])
+    assert not np.array_equal(first, second) and not np.array_equal(second, third)
+
+
+def test_the_bundled_model_is_steady_over_a_clip() -> None:
+    drawer = registry.load("bundled", device="cpu")
+    frames = panning(3)
+    carried = drift(drawer.generate(clip(frames)))
+    fresh = drift(drawer.generate([item(rgb=rgb, seed=k) for k, rgb in enumerate(frames)]))
+    assert carried <= fresh * 1.001, (carried, fresh)
 
 
 def test_flow_matching_pipelines_carry_it(tmp_path: Path) -> None:
