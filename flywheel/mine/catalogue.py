@@ -23,7 +23,7 @@ from pydantic import Field, JsonValue, ValidationError
 from flywheel.errors import BadData
 from flywheel.types import Level, Record
 
-DETECTOR_VERSION = "2"
+DETECTOR_VERSION = "3"
 MERGE_S = 2.0
 EXIT_RATIO = 0.6
 OURS = Path(__file__).parent / "scenarios"

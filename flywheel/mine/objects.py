@@ -150,20 +150,21 @@ class _Frames:
 
 
 def _leaning(ego: Ego, lanes: Lanes, way_m: Reals) -> Reals:
-    """By how much the ego's course is turned against its lane at distances along it, rad; told only by LANES samples of a moving ego.
-
-    0 where the ego passes without a lane, as when it has turned round.
-    """
+    """By how much the ego's course is turned against its lane at distances along it, rad; told only by LANES samples of a moving ego."""
     t_ns = lanes.clock.t_ns
     speed, passed_m = ego.at(t_ns, ego.speed), ego.at(t_ns, ego.travelled_m)
     moves = speed >= COURSE_SPEED_MPS
     if not moves.any():
         return np.zeros(len(way_m))
-    found = np.interp(way_m, passed_m[moves], np.arcsin(np.clip(lanes.lateral_mps[moves] / speed[moves], -1.0, 1.0)))
-    if not lanes.clock.broken.any() and ego.clock.t_ns[-1] - t_ns[-1] <= lanes.clock.max_gap_ns:
-        return found
+    return np.interp(way_m, passed_m[moves], np.arcsin(np.clip(lanes.lateral_mps[moves] / speed[moves], -1.0, 1.0)))
+
+
+def _in_lane(ego: Ego, lanes: Lanes, way_m: Reals) -> Mask:
+    """Whether the ego has a lane where it passes distances along its way: not when it has turned off or round."""
+    if not lanes.clock.broken.any() and ego.clock.t_ns[-1] - lanes.clock.t_ns[-1] <= lanes.clock.max_gap_ns:
+        return np.ones(len(way_m), bool)
     passes_ns = np.interp(way_m, np.maximum.accumulate(ego.travelled_m), ego.clock.t_ns).astype(np.int64)
-    return np.where(lanes.covers(passes_ns), found, 0.0)
+    return lanes.covers(passes_ns)
 
 
 def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Placed, Reals, Reals, Reals]:
@@ -181,9 +182,10 @@ def _foot(frames: _Frames, x: Reals, y: Reals, line: Line | None) -> tuple[Place
     travelled, c, s = frames.spread(ego.travelled_m), np.cos(heading), np.sin(heading)
     foot = place(line, ex + x * c - y * s, ey + x * s + y * c, guess_m=travelled + x)
     across = foot.left_m + np.interp(foot.s_m, ego.at(lanes.clock.t_ns, ego.travelled_m), lanes.ego_m)
-    leaning, own = _leaning(ego, lanes, foot.s_m), _leaning(ego, lanes, ego.at(frames.t_ns, ego.travelled_m))
+    known = _in_lane(ego, lanes, foot.s_m)
+    leaning, own = np.where(known, _leaning(ego, lanes, foot.s_m), 0.0), _leaning(ego, lanes, ego.at(frames.t_ns, ego.travelled_m))
     keeps = lanes.covers(frames.t_ns) & (np.abs(own) < COURSE_RAD)
-    side = np.where(keeps[frames.frame] & (np.abs(leaning) < COURSE_RAD), across - frames.across, foot.left_m)
+    side = np.where(keeps[frames.frame] & known & (np.abs(leaning) < COURSE_RAD), across - frames.across, foot.left_m)
     return Placed(foot.s_m - travelled, foot.left_m, foot.heading_rad, foot.found), foot.heading_rad - leaning - heading, across, side
 
 
