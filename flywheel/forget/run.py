@@ -16,9 +16,11 @@ from flywheel.forget.rows import take_out as take_out_rows
 from flywheel.ingest.gates_twins import Twins
 from flywheel.ingest.quarantine import reasons
 from flywheel.ingest.tombstones import Tombstones
+from flywheel.mine.ledger import put_ledger
 from flywheel.models import list_models, model_key, read_model
 from flywheel.publish.withdraw import DatasetLoss, dataset_names, losses, pictures, withdraw
 from flywheel.store import DiskStore, Store
+from flywheel.tables import list_parts
 from flywheel.types import Record, canonical_json
 
 NOTES = "forget/"
@@ -145,6 +147,8 @@ def _carry_out(store: Store, plan: ForgetPlan, *, drop_shared: bool) -> None:
         for recording in plan.recordings:
             tombstones.put(tombstones.mark(recording.source_sha256, recording.part))
     take_out_rows(store, drives, made)
+    if list_parts(store, "COVERAGE"):  # its sums counted the drives too
+        put_ledger(store)
     replan(store, drives)
     if not plan.again:
         scrub(store, words)

@@ -47,6 +47,7 @@ class Chooser:
         self._seen = ledger.tuples.of([*ledger.driven, *(one.values for one in (*ledger.accepted, *ledger.waiting))])
         self._queues: dict[Key, list[KeyFrame]] = defaultdict(list)
         self._shut: dict[Key, Counter[str]] = defaultdict(Counter)
+        self._can_show: Counter[Key] = Counter()  # the pairs that some frame of a cell shows, as a mask
         for target in targets:
             for frame in sorted(frames, key=lambda frame: _severest(frame, target)):
                 self._sort_in(frame, target)
@@ -59,6 +60,7 @@ class Chooser:
         why = closed(frame, target, self.ledger)
         if why is None:
             self._queues[frame.scenario, target.name].append(frame)
+            self._can_show[frame.scenario, target.name] |= self.ledger.tuples.mask(shown(frame.odd, target.name))
         else:
             self._shut[frame.scenario, target.name][why] += 1
 
@@ -112,7 +114,8 @@ class Chooser:
 
     def _by_pairs(self, upto: int) -> None:
         while len(self.chosen) < upto:
-            offers = [(key, frame) for key in self._queues if (frame := self._best(key, pairs=True)) and self._new(frame, key[1])]
+            rich = [key for key in self._queues if self._can_show[key] & ~self._seen]
+            offers = [(key, frame) for key in rich if (frame := self._best(key, pairs=True)) and self._new(frame, key[1])]
             if not offers:
                 return
             key, frame = min(offers, key=lambda offer: (-self._new(offer[1], offer[0][1]).bit_count(), self._order(offer[0])))

@@ -80,7 +80,7 @@ def test_real_events_and_standing_variations_are_seats_taken() -> None:
     )
     targets = tuple(Condition.parse(name) for name in ("day_fog", "day_rain", "dusk_fog"))
     got = _chosen(ledger, [_frame(n) for n in range(12)], 6, targets)
-    assert got == {("cut_in", "dusk_fog"): 6}
+    assert got["cut_in", "dusk_fog"] >= 5, "all but the share that is kept for pairs"
 
 
 def test_what_never_passes_does_not_eat_the_budget() -> None:
@@ -94,7 +94,8 @@ def test_what_never_passes_does_not_eat_the_budget() -> None:
 @given(st.integers(0, 60).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n))))
 def test_wilson_holds_the_estimate(pair: tuple[int, int]) -> None:
     low, high = wilson(*pair)
-    assert 0 <= low <= (pair[1] / pair[0] if pair[0] else 0.5) <= high + 1e-12 and high <= 1
+    p = pair[1] / pair[0] if pair[0] else 0.5
+    assert 0 <= low <= p + 1e-12 and p - 1e-12 <= high <= 1
 
 
 @pytest.mark.parametrize(("temperature", "may"), [("cold", True), ("mild", False), ("hot", False), ("unknown", True)])
