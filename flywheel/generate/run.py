@@ -64,7 +64,8 @@ def run_plan(
     `generator` is not the one the plan was made for.
     """
     started = time.monotonic()
-    size = chunk or (generator.batch if isinstance(generator, Resident) else CHUNK)
+    frames = max((len(request.clip) for request in plan.requests), default=1) or 1  # a clip counts as its frames: they lie in memory
+    size = chunk or max((generator.batch if isinstance(generator, Resident) else CHUNK) // frames, 1)
     asked = _chunks(plan.requests, size)[share[0] :: share[1]]
     held = read_table(store, "VARIATIONS", batch_id=plan.batch_id, columns=["variation_id"])["variation_id"].to_pylist()
     parts = _missing(asked, held=set(held))
