@@ -21,10 +21,11 @@ OWNERS = ["team:ml-engineering"]
 
 
 class GenerateConfig(dg.Config):
-    """Which generator, and how many variations a batch may cost."""
+    """Which generator, how many variations a batch may cost, and what share of them again for what the gates turned away."""
 
     generator: str = "bundled"
     budget: int = 32
+    retries: float = 0.25
 
 
 class PlanConfig(GenerateConfig):
@@ -98,6 +99,7 @@ def _plan_metadata(plan: "Plan") -> Metadata:
 def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: GenerateConfig) -> dg.MaterializeResult:
     from flywheel.generate.effect import effect
     from flywheel.generate.plan import plan_batch
+    from flywheel.generate.retry import RetryPolicy, retry_rejected
     from flywheel.generate.run import run_plan
 
     store, batch = flywheel.store(), context.partition_key
@@ -105,6 +107,7 @@ def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: Ge
     with reported():
         plan = plan_batch(store, batch, generator=generator.info, budget=config.budget)
         report = run_plan(store, plan, generator)
+        again = retry_rejected(store, plan, generator, policy=RetryPolicy(share=config.retries))
         change = effect(store, plan)
     rows = read_table(store, "VARIATIONS", batch_id=batch).to_pylist()
     done = [row for row in rows if row["status"] == "done"]
@@ -115,6 +118,7 @@ def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: Ge
         metadata={
             **table_metadata(store, "VARIATIONS", batch_id=batch, rows=len(rows)),
             **counts,
+            "tried again": sum(found.done + found.skipped for found in again),
             "original and variation": image_grid(store, pairs),
             "coverage before and now": markdown_table([cell.model_dump() for cell in change.cells] if change else []),
             "made from": markdown_table([{"variation": row["variation_id"], "frame": link_to(**row)} for row in done[:40]]),
@@ -127,3 +131,14 @@ def variations_say_what_happened(flywheel: Flywheel) -> dg.AssetCheckResult:
     rows = read_table(flywheel.store(), "VARIATIONS").to_pylist()
     silent = [row["variation_id"] for row in rows if not (row["output_sha256"] if row["status"] == "done" else row["reason"])]
     return dg.AssetCheckResult(passed=not silent, metadata={"variations": len(rows), "silent": ", ".join(silent[:10]) or "none"})
+
+
+@dg.asset_check(asset="variations", description="As a whole, outputs lie where real frames of their condition lie, and differ as those do.")
+def variations_look_like_real_frames(flywheel: Flywheel) -> dg.AssetCheckResult:
+    from flywheel.generate.batch_gates import judge_strata
+
+    found = judge_strata(flywheel.store())
+    failed = [gate for gate in found if not gate.passed]
+    return dg.AssetCheckResult(
+        passed=not failed, severity=dg.AssetCheckSeverity.WARN, metadata={"gates": markdown_table([gate.model_dump() for gate in found])}
+    )

@@ -65,6 +65,29 @@ def generate(
         show.out.print("next: `flywheel curate` judges what was drawn, `flywheel coverage` shows what that changed", highlight=False)
 
 
+@command(generation, name="retry")
+def retry(
+    root: Root,
+    batch: Batch = None,
+    generator: str = "bundled",
+    share: Annotated[float, typer.Option(help="At most this share of a plan's size is drawn again.")] = 0.25,
+    attempts: Annotated[int, typer.Option(help="At most so many more tries of one request.")] = 2,
+    batch_size: BatchSize = None,
+    compiled: Compile = None,
+    option: Options = None,
+    as_json: Json = False,
+) -> None:
+    """Draws again what the gates turned away: another seed, and less or more strength where the generator has one."""
+    from flywheel.generate.plan import pinned_plan
+    from flywheel.generate.retry import RetryPolicy, retry_rejected
+
+    store, engine = open_store(root), maker_of(generator, options=option, batch_size=batch_size, compiled=compiled)()
+    plans = [plan for name in batches(store, batch) if (plan := pinned_plan(store, name))]
+    policy = RetryPolicy(attempts=attempts, share=share)
+    reports = [report for plan in plans for report in retry_rejected(store, plan, engine, policy=policy)]
+    show.emit_rows(reports, title="retries", as_json=as_json, columns=REPORT)
+
+
 @command(generation, name="plan")
 def plan_command(
     root: Root,

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +18,8 @@ from flywheel.types import Frozen, Record
 FILE = Path(__file__).parent / "weights" / "gate_limits.json"
 # In the order in which they are asked; the first that fails gives the reason.
 GATES = ("integrity", "structure", "labels", "content", "condition", "change")
+# Asked of clips as well. motion: the default of NVIDIA's cosmos-evaluator; flow: half of what moves must move as in the parent.
+CLIP_FLOORS = {"motion": 0.682, "flow": 0.5}
 QUANTILES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.25, 0.5, 0.95)
 MISSING = "score missing"
 
@@ -66,6 +69,16 @@ def read_limits(file: Path = FILE) -> Limits:
     if absent:
         raise BadData(f"{file} has no limit for {', '.join(absent)}; calibrate again: python -m benchmarks.gate_calibrate --help")
     return found
+
+
+def floor_of(gate: str) -> float:
+    """Where one gate stands."""
+    return CLIP_FLOORS[gate] if gate in CLIP_FLOORS else read_limits().floors[gate]
+
+
+def gates_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The gates that a VARIATIONS row must pass: those of clips too where it is one."""
+    return (*GATES, *CLIP_FLOORS) if row.get("clip_t_ns") else GATES
 
 
 def result(gate: str, score: float | None, *, floor: float) -> GateResult:

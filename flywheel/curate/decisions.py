@@ -9,25 +9,27 @@ from flywheel.curate.references import embedding_width, parent_vectors
 from flywheel.curate.report import CurateReport, report_of
 from flywheel.curate.rules import Outcome, Thresholds
 from flywheel.errors import BadData
+from flywheel.gate_limits import CLIP_FLOORS, GATES
 from flywheel.store import Store
 from flywheel.tables import list_parts, read_part, read_table, rows_table, table_key, to_parquet
 from flywheel.types import digest_of, short_id
 from flywheel.verdicts import ACCEPT, PERSON, REJECT, RULE, accepted_ids, current
 
 Row = Mapping[str, Any]
-DEFAULTS = Thresholds()
 COLUMNS = [
     "variation_id", "scenario", "target_condition", "parent_sha256", "parent_ext", "status", "reason", "output_sha256", "output_ext",
-    "score_integrity", "score_structure", "score_condition", "score_change", "embedding",
+    "clip_t_ns", *(f"score_{gate}" for gate in (*GATES, *CLIP_FLOORS)), "embedding",
 ]  # fmt: skip
 
 
-def curate_batch(store: Store, batch_id: str, *, thresholds: Thresholds = DEFAULTS) -> CurateReport:
+def curate_batch(store: Store, batch_id: str, *, thresholds: Thresholds | None = None) -> CurateReport:
     """What now holds for every variation of a batch, after the rules judged those not yet judged by these thresholds.
 
     One part is written at most; a rerun with the same thresholds and variations writes nothing. Duplicates are told
     within the batch, against kept variations and all parent frames; of near-duplicates the best structured survives.
+    Without `thresholds` the calibrated ones hold; BadData where there are none.
     """
+    thresholds = thresholds or Thresholds()
     rows = read_table(store, "VARIATIONS", batch_id=batch_id, columns=COLUMNS).to_pylist()
     last = current(read_table(store, "DECISIONS", batch_id=batch_id), actor_kind=RULE)
     batch = gather(rows, last, width=embedding_width() if rows else 0, thresholds=thresholds)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from flywheel.curate.scores import Match
+from flywheel.gate_limits import MISSING, floor_of, gates_of
 from flywheel.types import Record
 from flywheel.verdicts import ACCEPT, REJECT
 
@@ -14,17 +15,19 @@ from flywheel.verdicts import ACCEPT, REJECT
 class Thresholds(Record):
     """Where each gate stands.
 
-    `integrity` follows from what it measures (every check must pass). `structure` and `change` are the floors that
-    part true renders from pictures spoiled on purpose (benchmarks/gate_check.py). `duplicate_cosine` lies above every
+    The floors are the calibrated ones (`flywheel.gate_limits`), where none is given. `duplicate_cosine` lies above every
     pair of real frames 0.1 s apart (at most 0.9949 on PandaSet 002, 0.9923 on Udacity's dashcam) and below the same
-    frame with another gamma (at least 0.9959); a re-encoded JPEG (0.95 to 0.99) it does not catch. `condition` is a
-    placeholder: calibrate it on real pictures of the target condition.
+    frame with another gamma (at least 0.9959); a re-encoded JPEG (0.95 to 0.99) it does not catch.
     """
 
-    integrity: float = Field(0.99, ge=0, le=1)
-    structure: float = Field(0.30, ge=0, le=1)
-    condition: float = Field(0.5, ge=0, le=1)
-    change: float = Field(0.10, ge=0)
+    integrity: float = Field(default_factory=lambda: floor_of("integrity"), ge=0, le=1)
+    structure: float = Field(default_factory=lambda: floor_of("structure"), ge=0, le=1)
+    labels: float = Field(default_factory=lambda: floor_of("labels"), ge=0, le=1)
+    content: float = Field(default_factory=lambda: floor_of("content"), ge=0, le=1)
+    condition: float = Field(default_factory=lambda: floor_of("condition"), ge=0, le=1)
+    change: float = Field(default_factory=lambda: floor_of("change"), ge=0)
+    motion: float = Field(default_factory=lambda: floor_of("motion"), ge=0, le=1)
+    flow: float = Field(default_factory=lambda: floor_of("flow"), ge=0, le=1)
     duplicate_cosine: float = Field(0.995, gt=0, le=1)
 
     @property
@@ -43,9 +46,7 @@ class Outcome(Record):
     threshold: float | None = None
 
 
-GATES = ("integrity", "structure", "condition", "change")
 BINARY = ("run", "integrity")
-MISSING = "score missing"
 
 
 def _rejected(gate: str, reason: str, *, score: float | None = None, threshold: float | None = None) -> Outcome:
@@ -58,7 +59,7 @@ def missing(gate: str, what: str, *, threshold: float | None = None) -> Outcome:
 
 
 def _floor(row: Mapping[str, Any], gate: str, threshold: float) -> Outcome | None:
-    score = row[f"score_{gate}"]
+    score = row.get(f"score_{gate}")
     if score is None or not math.isfinite(score):
         return missing(gate, f"score_{gate} is empty", threshold=threshold)
     if score < threshold:
@@ -72,7 +73,7 @@ def failed_gate(row: Mapping[str, Any], *, thresholds: Thresholds) -> Outcome | 
         return _rejected("run", f"generation {row['status']}: {row['reason'] or 'no reason recorded'}")
     if not row["output_sha256"] or not row["output_ext"]:
         return _rejected("run", "generation done, but no output was recorded")
-    found = (_floor(row, gate, getattr(thresholds, gate)) for gate in GATES)
+    found = (_floor(row, gate, getattr(thresholds, gate)) for gate in gates_of(row))
     return next((outcome for outcome in found if outcome), None)
 
 
@@ -89,7 +90,7 @@ def final_gate(row: Mapping[str, Any], match: Match | None, *, thresholds: Thres
     if match and match.cosine >= limit:
         text = f"near-duplicate of {match.other} (cosine {match.cosine:.4f})"
         return _rejected("duplicate", text, score=match.cosine, threshold=limit)
-    passed = {gate: (float(row[f"score_{gate}"]), float(getattr(thresholds, gate))) for gate in GATES if gate not in BINARY}
+    passed = {gate: (float(row[f"score_{gate}"]), float(getattr(thresholds, gate))) for gate in gates_of(row) if gate not in BINARY}
     if match:
         passed["duplicate"] = (match.cosine, limit)
     narrow = min(passed, key=lambda gate: margin(gate, score=passed[gate][0], threshold=passed[gate][1]))

@@ -4,11 +4,14 @@ Works on unit vectors of `encoder.embed`, per target condition (stratum). Refere
 are to one another is the yardstick (scenarios: accept up to twice the real-against-real distance, at least 0.8 of its diversity).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flywheel.store import Store
+from flywheel.tables import read_table
 from flywheel.types import Record
 
 Vectors = NDArray[np.float32]
@@ -52,11 +55,39 @@ def nearest(vectors: Vectors, others: Vectors) -> NDArray[np.float32]:
     return np.asarray(1 - (vectors @ others.T).max(axis=1), np.float32)
 
 
+def judge_strata(store: Store, batch_id: str | None = None) -> list[BatchGate]:
+    """Verdicts on the outputs of one batch, or of all, by target condition, against the embedded frames of drives under that condition."""
+    columns = ["status", "target_condition", "embedding"]
+    rows = [row for row in read_table(store, "VARIATIONS", batch_id=batch_id, columns=columns).to_pylist() if row["embedding"]]
+    seen = read_table(store, "EMBEDDINGS", columns=["drive_id", "vector"]).to_pylist()
+    conditions = _conditions(store)
+    found = []
+    for name in sorted({row["target_condition"] for row in rows}):
+        real = [row for row in seen if conditions.get(row["drive_id"]) == name]
+        outputs = _stacked([row["embedding"] for row in rows if row["target_condition"] == name])
+        found += judge_stratum(name, outputs, _stacked([row["vector"] for row in real]), [row["drive_id"] for row in real])
+    return found
+
+
+def _conditions(store: Store) -> dict[str, str]:
+    """The condition each drive was longest under."""
+    seconds: Counter[tuple[str, str]] = Counter()
+    for row in read_table(store, "EXPOSURE", columns=["drive_id", "condition", "exposure_s"]).to_pylist():
+        seconds[row["drive_id"], row["condition"]] += row["exposure_s"]
+    return {drive: condition for (drive, condition), _ in sorted(seconds.items(), key=lambda item: (item[1], item[0]))}
+
+
+def _stacked(vectors: Sequence[Sequence[float]]) -> Vectors:
+    return np.array(vectors, np.float32).reshape(len(vectors), -1)
+
+
 def judge_stratum(name: str, outputs: Vectors, real: Vectors, groups: Sequence[str], *, seed: int = 0) -> list[BatchGate]:
-    """Verdicts on a stratum's outputs; `groups` names the drive of each real frame, so that frames of one drive never vouch for each other."""
+    """Verdicts on a stratum's outputs; `groups` names each real frame's drive: frames of one drive never vouch for each other."""
     drives = sorted(set(groups))
     if len(outputs) < LEAST or len(real) < LEAST or len(drives) < 2:
-        why = f"not evaluable: {len(outputs)} outputs and {len(real)} real frames of {len(drives)} drives; {LEAST} and two drives are needed"
+        why = (
+            f"not evaluable: {len(outputs)} outputs and {len(real)} real frames of {len(drives)} drives; {LEAST} and two drives are needed"
+        )
         return [
             BatchGate(gate=gate, stratum=name, passed=False, score=None, threshold=None, outputs=len(outputs), real=len(real), reason=why)
             for gate in ("kid", "diversity", "nearest")

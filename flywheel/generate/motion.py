@@ -16,14 +16,12 @@ Rgb = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 BLUR_PX, DIFFERENCE, OPENING_PX, TOLERANCE_PX = 7, 10, 3, 7
 APART_PX, APART_SHARE, TEXTURE_LEVELS = 2.0, 0.25, 4.0
-# The published default of the first, and the share of flow that true renders keep (tests hold it: 5 % quantile of render pairs).
-DEFAULT_FLOORS = {"motion": 0.682, "flow": 0.60}
 
 
 class Motion(NamedTuple):
-    """Scores of one clip, in 0..1 and higher for better; None where nothing moves or nothing can be followed."""
+    """Scores of one clip, in 0..1 and higher for better; `flow` is None where nothing can be followed."""
 
-    motion: float | None
+    motion: float
     flow: float | None
 
 
@@ -36,14 +34,14 @@ def motion_kept(parent: Sequence[Rgb], output: Sequence[Rgb]) -> Motion:
     invented = [_invented(was[k], was[k + 1], now[k], now[k + 1]) for k in steps]
     moving, new = (sum(pair[n] for pair in invented) for n in (0, 1))
     flows = [share for k in steps if (share := _alike(was[k], was[k + 1], now[k], now[k + 1])) is not None]
-    return Motion(motion=1 - new / moving if moving else None, flow=min(flows) if flows else None)
+    return Motion(motion=1 - new / moving if moving else 1.0, flow=min(flows) if flows else None)
 
 
 def warp_error(frames: Sequence[Rgb], flows: Sequence[Plane]) -> float:
     """Mean absolute difference (levels) of each frame and the one before, carried along by `flows` (frame k + 1 to k, pixels)."""
     cv2 = require("cv2", extra="generate")
     errors = []
-    for before, after, flow in zip(frames, frames[1:], flows, strict=True):
+    for before, after, flow in zip(frames[:-1], frames[1:], flows, strict=True):
         rows, columns = np.mgrid[0 : flow.shape[0], 0 : flow.shape[1]].astype(np.float32)
         carried = cv2.remap(before, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         errors.append(float(np.abs(carried.astype(np.float32) - after).mean()))

@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from flywheel.errors import require
-from flywheel.generate.clips import joined
+from flywheel.generate.clips import drawn_clips, joined
 from flywheel.generate.drawing import Chunk, Drawn, Parent
 from flywheel.generate.gates import Sample, Scores, score_batch
 from flywheel.generate.images import Boxes, encode_png
+from flywheel.generate.motion import Motion, motion_kept
 from flywheel.generate.papers import put_papers
 from flywheel.generate.provenance import CODE_VERSION, mark_png
 from flywheel.generate.request import VariationRequest
@@ -37,13 +38,16 @@ class Kept(NamedTuple):
 def judge_processes(count: int) -> ProcessPoolExecutor:
     """Fresh processes that score images, one thread each: they share no interpreter lock and no memory map with what feeds a GPU.
 
-    They start at once, so that they are there when the first images are.
+    They are started by `start`, so that they are there when the first images are.
     """
-    pool = ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_alone)
+
+
+def start(judges: ProcessPoolExecutor, count: int) -> None:
+    """Starts the processes, which takes a while."""
     with _one_thread_each(), suppress(BrokenExecutor):  # a broken pool shows when it is used
         for _ in range(count):
-            pool.submit(_alone)
-    return pool
+            judges.submit(_alone)
 
 
 @contextmanager
@@ -73,7 +77,15 @@ def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, *, crew: Executor, ju
     seconds = round(chunk.seconds_each, 3)
     items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
     rows = [_row(*item, found.result(), score, seconds) for item, found, score in zip(items, kept, scores, strict=True)]
-    return joined(rows, chunk.requests)
+    moved = {
+        clip.variation_id: motion_kept(clip.parents, clip.outputs) for clip in drawn_clips(chunk.requests, chunk.parents, chunk.outputs)
+    }
+    return [row | _motion(moved.get(row["variation_id"])) for row in joined(rows, chunk.requests)]
+
+
+def _motion(found: Motion | None) -> Row:
+    """The motion columns of a clip's row; none for a still picture."""
+    return {f"score_{name}": score for name, score in found._asdict().items()} if found else {}
 
 
 def put_rows(store: Store, batch_id: str, rows: list[Row]) -> None:
@@ -85,7 +97,14 @@ def put_rows(store: Store, batch_id: str, rows: list[Row]) -> None:
 def _score(chunk: Chunk, boxes: Boxes, judges: Executor) -> list[Scores | None]:
     """Gate scores for the items that gave an image, None for the others."""
     drawn = [
-        Sample(parent.rgb, output, request.source, request.target, boxes.of(request, scale=parent.scale))
+        Sample(
+            parent.rgb,
+            output,
+            request.source,
+            request.target,
+            boxes.of(request, scale=parent.scale),
+            boxes.inserted(request, scale=parent.scale),
+        )
         for request, parent, output in zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
         if isinstance(parent, Parent) and not isinstance(output, str)
     ]

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from flywheel.gate_limits import GateResult, first_failed, judged, read_limits
+from flywheel.gate_limits import CLIP_FLOORS, GateResult, first_failed, gates_of, judged, read_limits
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Adjustable, Generator
 from flywheel.generate.request import VariationRequest, retried
@@ -41,7 +41,8 @@ class Try(Record):
 
 def verdict(row: Row, *, floors: Mapping[str, float]) -> GateResult | None:
     """The gate that turns a VARIATIONS row away, None if all its gates pass; only rows that ran are judged."""
-    return first_failed(judged({name: row.get(f"score_{name}") for name in floors}, floors=floors))
+    asked = {gate: floors[gate] for gate in gates_of(row)}
+    return first_failed(judged({name: row.get(f"score_{name}") for name in asked}, floors=asked))
 
 
 def next_tries(
@@ -72,7 +73,7 @@ def _chain(request: VariationRequest, held: Mapping[str, Row], floors: Mapping[s
 
 def retry_rejected(store: Store, plan: Plan, generator: Generator, *, policy: RetryPolicy | None = None) -> list[GenerateReport]:
     """Draws what the gates turned away again, round by round; gives back one report a run. Killed and rerun, it goes on where it was."""
-    policy, floors, reports = policy or RetryPolicy(), read_limits().floors, list[GenerateReport]()
+    policy, floors, reports = policy or RetryPolicy(), read_limits().floors | CLIP_FLOORS, list[GenerateReport]()
     for _ in range(policy.attempts):
         rows = read_table(store, "VARIATIONS", batch_id=plan.batch_id).to_pylist()
         tries = next_tries(plan.requests, rows, floors=floors, policy=policy)

@@ -1,20 +1,17 @@
 """Is it still the same scene, and is it untorn: outlines compared so that darkness and weather do not count as change."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import require
-from flywheel.geometry import ImageBox
 
 Rgb = NDArray[np.uint8]
 Plane = NDArray[np.float32]
 LOCAL_SIGMA_PX, NOISE_LEVEL = 6.0, 3.0
 SMOOTH_SIGMA_PX, GRADIENT_FLOOR = 0.7, 0.02
 EDGE_SHARE, TOLERANCE_PX = 0.10, 1
-BOX_MIN_PX, BOX_MIN_AREA_PX2, BOX_PAD_PX, BOXES_MAX = 6, 144, 2, 8
 BANDS, PEAK_MIN, PEAK_RATIO, NEAR_PX = 6, 12.0, 1.3, 3
 
 
@@ -85,30 +82,15 @@ def agreement(source: Outline, output: Outline, mask: NDArray[np.bool_]) -> floa
     return max(((f1 or 0.0) + gradient_agreement(source, output, mask)) / 2, 0.0)
 
 
-def structure(source: Rgb, output: Rgb, boxes: Sequence[ImageBox], *, outlines: tuple[Outline, Outline] | None = None) -> float:
-    """How far the output shows the same scene, in 0..1: the agreement of the whole image, or of its worst object if lower.
+def structure(source: Rgb, output: Rgb, *, outlines: tuple[Outline, Outline] | None = None) -> float:
+    """How far the output shows the same scene, in 0..1: the agreement over the whole picture; single objects are the witness's matter.
 
-    So one lost or swapped road user is enough to fail. Inside objects only gradients count: few pixels make few edges.
     Images of different size score 0. `outlines` are the two images' own, where they are at hand.
     """
     if source.shape != output.shape:
         return 0.0
     one, two = outlines or (Outline(source), Outline(output))
-    inside = [gradient_agreement(one, two, mask) for mask in box_masks(boxes, shape=source.shape[:2])]
-    return max(min([agreement(one, two, np.ones(source.shape[:2], np.bool_)), *inside]), 0.0)
-
-
-def box_masks(boxes: Sequence[ImageBox], *, shape: tuple[int, ...]) -> list[NDArray[np.bool_]]:
-    """Masks of the nearest boxes that are large enough to show an outline, slightly widened."""
-    found = []
-    for box in boxes:
-        x0, y0 = int(box.x0_px), int(box.y0_px)
-        x1, y1 = int(np.ceil(box.x1_px)), int(np.ceil(box.y1_px))
-        if min(x1 - x0, y1 - y0) >= BOX_MIN_PX and (x1 - x0) * (y1 - y0) >= BOX_MIN_AREA_PX2:
-            mask = np.zeros(shape[:2], np.bool_)
-            mask[max(y0 - BOX_PAD_PX, 0) : y1 + BOX_PAD_PX, max(x0 - BOX_PAD_PX, 0) : x1 + BOX_PAD_PX] = True
-            found.append(mask)
-    return found[:BOXES_MAX]
+    return agreement(one, two, np.ones(source.shape[:2], np.bool_))
 
 
 def displaced_bands(source: Rgb, output: Rgb, *, outlines: tuple[Outline, Outline] | None = None) -> int:

@@ -81,7 +81,8 @@ def variation(**changes: Any) -> dict[str, Any]:
         "target_condition": "night_rain",
         "generator": "classical", "model_revision": "1", "weights_sha256": "", "parameters": "{}", "prompt": "rain at night", "seed": 1,
         "code_version": "0", "licence": "CC0-1.0", "status": "done", "run_seconds": 0.1, "output_sha256": "1" * 64, "output_ext": "png",
-        "score_integrity": 1.0, "score_structure": 0.8, "score_condition": 0.9, "score_change": 0.3,
+        "score_integrity": 1.0, "score_structure": 0.8, "score_labels": 0.95, "score_content": 0.95, "score_condition": 0.9,
+        "score_change": 0.3,
     } | changes  # fmt: skip
     return {"variation_id": short_id("var", {k: v for k, v in row.items() if k != "embedding"})} | row
 

@@ -52,6 +52,9 @@ def test_a_variation_that_passes_every_gate_is_accepted(store: DiskStore, good: 
         ({"score_structure": 0.2999}, "structure", "structure 0.300 is below 0.3"),
         ({"score_structure": None}, "structure", "score missing: score_structure is empty"),
         ({"score_structure": float("nan")}, "structure", "score missing: score_structure is empty"),
+        ({"score_labels": 0.4999}, "labels", "labels 0.500 is below 0.5"),
+        ({"score_labels": None}, "labels", "score missing: score_labels is empty"),
+        ({"score_content": None}, "content", "score missing: score_content is empty"),
         ({"score_condition": 0.1, "score_change": 0.0}, "condition", "condition 0.100 is below 0.5"),
         ({"score_condition": None}, "condition", "score missing: score_condition is empty"),
         ({"score_change": 0.09}, "change", "change 0.090 is below 0.1"),
@@ -76,7 +79,10 @@ def test_the_first_failing_gate_names_the_reason(
 
 def test_a_score_at_its_threshold_passes(store: DiskStore, good: dict[str, Any]) -> None:
     limits = Thresholds()
-    write(store, good | {f"score_{gate}": getattr(limits, gate) for gate in ("integrity", "structure", "condition", "change")})
+    write(
+        store,
+        good | {f"score_{gate}": getattr(limits, gate) for gate in ("integrity", "structure", "labels", "content", "condition", "change")},
+    )
     assert curate_batch(store, BATCH).accepted == 1
 
 
@@ -187,8 +193,22 @@ def test_an_empty_batch_is_no_error(store: DiskStore) -> None:
     assert (report.variations, report.decided, list_parts(store, "DECISIONS")) == (0, 0, [])
 
 
-def test_the_floors_are_those_the_scores_were_checked_with() -> None:
-    from flywheel.generate.gates import DEFAULT_THRESHOLDS
+def test_the_floors_are_the_calibrated_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flywheel.curate import rules
+    from flywheel.gate_limits import floor_of, read_limits
 
+    monkeypatch.setattr(rules, "floor_of", floor_of)
     limits = Thresholds().model_dump()
-    assert {name: limits[name] for name in DEFAULT_THRESHOLDS} == DEFAULT_THRESHOLDS
+    assert {name: limits[name] for name in read_limits().floors} == read_limits().floors
+
+
+def test_a_clip_must_keep_its_motion_too(store: DiskStore, good: dict[str, Any]) -> None:
+    clip = good | {"clip_t_ns": [1, 2, 3]}
+    write(store, clip)
+    assert curate_batch(store, BATCH).rejected == 1
+    assert verdict(store, good["variation_id"])["reason"] == "score missing: score_motion is empty"
+    write(store, clip | {"score_motion": 0.9, "score_flow": 0.4})
+    curate_batch(store, BATCH)
+    assert verdict(store, good["variation_id"])["reason"] == "flow 0.400 is below 0.5"
+    write(store, clip | {"score_motion": 0.9, "score_flow": 0.8})
+    assert curate_batch(store, BATCH).accepted == 1

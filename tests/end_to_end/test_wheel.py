@@ -27,7 +27,8 @@ def test_a_rare_event_goes_in_and_a_signed_release_comes_out(spun):
     found = spun.summary
     assert found["drives"] == 4 and found["quarantined"] == 0
     assert sum(found["events"].values()) > 0
-    assert found["variations"] == 8 == found["accepted"] + sum(found["rejected"].values())
+    assert 8 <= found["variations"] <= 10, "a quarter of the budget again for what the gates turned away"
+    assert found["variations"] == found["accepted"] + sum(found["rejected"].values())
     assert found["datasets"][0]["version"] == "v1" and found["datasets"][0]["rows"] > 0
     assert found["slices"]
     assert found["release"]["model_id"] == found["vehicle"]["model_id"]
@@ -72,7 +73,7 @@ def test_a_real_recording_turns_the_wheel(real_data, tmp_path):
     found = summary_of(done.stdout)
     assert found["drives"] == 1 and found["quarantined"] == 0
     assert {"cut_in", "red_light_stop"} <= set(found["not_evaluable"])
-    assert found["variations"] == 4
+    assert 4 <= found["variations"] <= 5
     assert found["datasets"][0]["rows"] > 0
 
 

@@ -8,7 +8,8 @@ from generate_drives import scene
 from flywheel import condition_probe
 from flywheel.fleet.render import render_many
 from flywheel.fleet.scene import Actor, Area, Block, Instant, Marking, Strip, World
-from flywheel.generate.gates import DEFAULT_THRESHOLDS, Sample, condition_reached, score_batch
+from flywheel.gate_limits import read_limits
+from flywheel.generate.gates import Sample, condition_reached, score_batch
 from flywheel.types import LIGHTINGS, WEATHERS, Condition
 
 DAY, NIGHT_RAIN = Condition(), Condition(lighting="night", weather="rain")
@@ -65,9 +66,9 @@ def test_true_renders_pass_every_gate_and_copies_and_wrong_conditions_do_not() -
     views = _views(("day_clear", "night_rain", "day_snow"))
     day = views["day_clear"]
     good, copy, wrong = score_batch([Sample(day, out, DAY, NIGHT_RAIN, []) for out in (views["night_rain"], day, views["day_snow"])])  # type: ignore[arg-type]
-    assert all((getattr(good, gate) or 0.0) >= floor for gate, floor in DEFAULT_THRESHOLDS.items())
+    assert all((getattr(good, gate) or 0.0) >= floor for gate, floor in read_limits().floors.items())
     assert copy.condition is not None and copy.condition < 0.1 and copy.change == 0.0
-    assert wrong.condition is not None and wrong.condition < DEFAULT_THRESHOLDS["condition"]
+    assert wrong.condition is not None and wrong.condition < read_limits().floors["condition"]
 
 
 def test_without_the_probe_there_is_no_score(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:

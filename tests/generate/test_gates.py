@@ -7,11 +7,9 @@ from generate_drives import scene
 
 from flywheel.generate.gates import change, integrity
 from flywheel.generate.structure import displaced_bands, structure
-from flywheel.geometry import ImageBox
 
 WIDE, HIGH = 320, 180
 SOURCE = cv2.resize(scene(seed=2), (WIDE, HIGH), interpolation=cv2.INTER_LINEAR)
-CAR = ImageBox(track_id="1", cls="car", x0_px=138, y0_px=88, x1_px=192, y1_px=130, distance_m=12.0)
 
 
 def _noise(image: np.ndarray, sigma: float = 2.0) -> np.ndarray:
@@ -24,12 +22,6 @@ def _night(image: np.ndarray) -> np.ndarray:
 
 def _fog(image: np.ndarray) -> np.ndarray:
     return _noise(image * 0.35 + 130)
-
-
-def _without_car(image: np.ndarray) -> np.ndarray:
-    spoiled = image.copy()
-    spoiled[88:130, 136:194] = (95, 95, 98)
-    return spoiled
 
 
 def _torn(image: np.ndarray) -> np.ndarray:
@@ -67,20 +59,13 @@ def test_spoiled_pictures_fail_integrity(spoil: object) -> None:
 
 @pytest.mark.parametrize("redraw", [_night, _fog])
 def test_structure_holds_in_other_light_and_falls_for_another_scene(redraw: object) -> None:
-    good = structure(SOURCE, redraw(SOURCE), [CAR])  # type: ignore[operator]
-    other = structure(SOURCE, redraw(SOURCE[:, ::-1].copy()), [CAR])  # type: ignore[operator]
+    good = structure(SOURCE, redraw(SOURCE))  # type: ignore[operator]
+    other = structure(SOURCE, redraw(SOURCE[:, ::-1].copy()))  # type: ignore[operator]
     assert good > 0.4 > 0.3 > other
 
 
-@pytest.mark.parametrize("redraw", [_night, _fog])
-def test_one_lost_car_is_seen_inside_its_box(redraw: object) -> None:
-    lost = redraw(_without_car(SOURCE))  # type: ignore[operator]
-    assert structure(SOURCE, lost, []) > 0.4, "over the whole picture one car hardly counts"
-    assert structure(SOURCE, lost, [CAR]) < 0.3 < structure(SOURCE, redraw(SOURCE), [CAR])  # type: ignore[operator]
-
-
 def test_sizes_that_differ_have_no_structure_or_change() -> None:
-    assert structure(SOURCE, SOURCE[:90], []) == change(SOURCE, SOURCE[:90]) == integrity(SOURCE, SOURCE[:90]) == 0.0
+    assert structure(SOURCE, SOURCE[:90]) == change(SOURCE, SOURCE[:90]) == integrity(SOURCE, SOURCE[:90]) == 0.0
 
 
 def test_change_tells_a_copy_from_a_variation() -> None:
