@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from flywheel.errors import BadData
+from flywheel.generate.inserts import KINDS
 from flywheel.types import CONDITIONS, Condition, Record
 
 
@@ -23,6 +24,14 @@ class Recipe(Record):
     clip_frames: int = Field(1, ge=1, le=64)
     clip_spacing_ms: int = Field(100, ge=1)
     inserts: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _insertable(self) -> "Recipe":
+        if unknown := set(self.inserts) - set(KINDS):
+            raise ValueError(f"no kinds {sorted(unknown)} to insert; there are {', '.join(KINDS)}")
+        if self.inserts and self.clip_frames > 1:
+            raise ValueError("objects are inserted into single frames: where they would be in a clip's next frame is not planned")
+        return self
 
 
 NIGHT_RAIN = (Condition(lighting="night", weather="rain"),)

@@ -5,14 +5,16 @@ import json
 import numpy as np
 import pytest
 from generate_drives import BATCH, T0, Darkening
+from pydantic import ValidationError
 
 from flywheel.errors import BadData, NotEvaluable
+from flywheel.generate.insert_gate import cut_out, untouched, without
 from flywheel.generate.inserts import KINDS, mask_of, plan_object
 from flywheel.generate.plan import plan_batch
 from flywheel.generate.protocol import GenerateInput, GeneratorInfo, Output
-from flywheel.generate.recipes import RECIPES, obstacle_inserts_v1, vulnerable_inserts_v1
+from flywheel.generate.recipes import RECIPES, Recipe, obstacle_inserts_v1, vulnerable_inserts_v1
 from flywheel.generate.run import run_plan
-from flywheel.geometry import image_boxes
+from flywheel.geometry import ImageBox, image_boxes
 from flywheel.publish.dataset import publish
 from flywheel.publish.recipe import recipe_named
 from flywheel.store import Store
@@ -120,6 +122,25 @@ def accept(store: Store, names: list[str]) -> None:
         for name in names
     ]  # fmt: skip
     write_table(store, "DECISIONS", rows_table("DECISIONS", rows), batch_id=BATCH, part="by-hand")
+
+
+def test_off_the_object_the_frame_must_be_its_parents() -> None:
+    parent = np.random.default_rng(0).integers(0, 255, (90, 160, 3), np.uint8)
+    box = ImageBox(track_id="planned-1", cls="car", x0_px=40, y0_px=30, x1_px=70, y1_px=55, distance_m=12.0)
+    good = parent.copy()
+    good[30:55, 40:70] = 200
+    assert untouched(parent, good, box) == 1.0 and np.array_equal(without(parent, good, box), parent)
+    assert np.abs(cut_out(good, box).astype(int) - cut_out(parent, box)).mean() > 30
+    smeared = good.copy()
+    smeared[:, 120:] = 0
+    assert untouched(parent, smeared, box) < 0.8 and untouched(parent, good[:80], box) == 0.0
+    assert cut_out(parent, box.model_copy(update={"x0_px": -5.0, "y1_px": 95.0})).shape[0] > 50, "cut at the picture's rim"
+
+
+@pytest.mark.parametrize("wrong", [{"inserts": ("dragon",)}, {"inserts": ("cone",), "clip_frames": 4}])
+def test_what_cannot_be_inserted_is_no_recipe(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=r"no kinds|single frames"):
+        Recipe(name="wrong", **wrong)  # type: ignore[arg-type]
 
 
 def test_recipes_and_engines_must_fit(store: Store) -> None:
