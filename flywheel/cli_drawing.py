@@ -35,8 +35,10 @@ Options = Annotated[
 
 def maker_of(generator: str, *, options: Sequence[str] | None, batch_size: int | None, compiled: str | None) -> Callable[[], "Generator"]:
     """What makes the generator, here or in another process; FlywheelError for an option it does not take."""
+    from flywheel.generate.training import resolved
+
     given = dict(_pair(option) for option in options or ()) | {"batch": batch_size, "compiled": compiled}
-    return partial(_made, generator, {name: value for name, value in given.items() if value is not None})
+    return partial(_made, *resolved(generator, {name: value for name, value in given.items() if value is not None}))
 
 
 def _made(generator: str, options: dict[str, Any]) -> "Generator":

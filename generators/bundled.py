@@ -72,7 +72,9 @@ def _settings(folder: Path) -> dict[str, int]:
     """Steps, width and height in the pipeline's index, and whether particles are drawn (0 or 1)."""
     try:
         config = json.loads((folder / "model_index.json").read_text())
-        return {"particles": int(config.get("particles", 0))} | {name: int(config[name]) for name in ("steps", "width_px", "height_px")}
+        return {"particles": int(config["particles"]) if "particles" in config else 0} | {
+            name: int(config[name]) for name in ("steps", "width_px", "height_px")
+        }
     except (ValueError, TypeError, KeyError) as err:
         raise BadData(f"{folder / 'model_index.json'} does not hold the bundled model's settings ({type(err).__name__}: {err})") from err
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
 from flywheel.generate.protocol import GenerateInput, GeneratorInfo, Output, Parameter, Refused
-from generators.loading import REDRAW, Place, Task, accepted, licence_of, load_pipeline, resolve, weights_of
+from generators.loading import REDRAW, Place, Task, accepted, adapted, licence_of, load_pipeline, resolve, weights_of
 from generators.resident import Compiled, ResidentImg2Img, covers
 from generators.shared_noise import carrying
 
@@ -42,12 +42,15 @@ class DiffusersGenerator:
         self, pipeline: str | Path, *, strength: float = 0.55, guidance_scale: float = 7.5, num_inference_steps: int = 30,
         device: str | None = None, dtype: str | None = None, variant: str | None = None, revision: str | None = None,
         licence: str | None = None, offline: bool = False, long_side_px: int = 0, multiple_px: int = 8, width_px: int = 0,
-        batch: int | None = None, resident: bool | None = None, compiled: Compiled | None = None, **settings: Parameter,
+        batch: int | None = None, resident: bool | None = None, compiled: Compiled | None = None, lora: str | Path = "",
+        **settings: Parameter,
     ) -> None:  # fmt: skip
         place = Place(device=device, dtype=dtype, variant=variant, revision=revision, offline=offline)
         folder = resolve(str(pipeline), place)
         parts, more = self._parts(place)
         self._pipeline = load_pipeline(folder, place, task=self.TASK, parts=parts)
+        if lora:
+            more = [*more, adapted(self._pipeline, Path(lora))]
         wanted = {"strength": strength, "guidance_scale": guidance_scale, "num_inference_steps": num_inference_steps, **settings}
         self._accepts = accepted(self._pipeline)
         self._settings: dict[str, Parameter] = {name: value for name, value in wanted.items() if name in self._accepts}

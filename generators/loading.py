@@ -34,6 +34,7 @@ LICENCES = {
     "stabilityai/stable-diffusion-xl-base-1.0": "openrail++",
     "black-forest-labs/FLUX.1-schnell": "apache-2.0",
 }
+ADAPTER = "pytorch_lora_weights.safetensors"
 REDRAW = Task("image-to-image", ("image",), "AutoPipelineForImage2Image")
 STEER = Task("image-to-image with controls", ("image", "control_image"), "AutoPipelineForImage2Image")
 FILL = Task("inpainting", ("image", "mask_image"), "AutoPipelineForInpainting")
@@ -142,6 +143,18 @@ def load_pipeline(folder: Path, place: Place, *, task: Task = REDRAW, parts: Map
         raise BadData(f"{folder} holds a {type(loaded).__name__}, which does not take {sorted(missing)}: it cannot do {task.name}")
     loaded.set_progress_bar_config(disable=True)
     return loaded.to(place.where)
+
+
+def adapted(pipeline: Any, folder: Path) -> Path:
+    """Merges the adapter in a folder (`flywheel generate train --method lora` writes such) into the pipeline; gives the folder back."""
+    if not (folder / ADAPTER).is_file():
+        raise BadData(f"{folder} holds no adapter ({ADAPTER}); train one with: flywheel generate train --method lora")
+    require("peft", extra="generate")
+    with loading(folder, f"an adapter of a {type(pipeline).__name__}"):
+        pipeline.load_lora_weights(str(folder), weight_name=ADAPTER)
+        pipeline.fuse_lora()
+        pipeline.unload_lora_weights()
+    return folder
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flywheel.generate.training import TrainOrder, TrainReport
 from generators.condition_model import HEIGHT_PX, WIDTH_PX
 from generators.training.settings import Settings
 
@@ -69,3 +70,38 @@ def write_card(out: Path, *, settings: Settings, **facts: Any) -> None:
     (out / "README.md").write_text(
         CARD.format(revision=out.name, width=WIDTH_PX, height=HEIGHT_PX, settings=text, batch=settings.batch, **facts)
     )
+
+
+USER_CARD = """---
+license: {licence}
+library_name: diffusers
+pipeline_tag: image-to-image
+tags: [driving, synthetic-data, {method}]
+---
+# {name}
+
+Trained by `flywheel generate train --method {method}`; used with `flywheel generate --generator <this folder>`.
+
+## Data
+{pairs} pairs of your own ({held_out} more were held out), starting from `{base}`. What may be done with these weights depends on the
+licences of that base and of the pairs; `license` above is the base's.
+
+## Training
+{steps} steps of {batch} pairs, seed {seed}, learning rate {learning_rate:g}; loss {loss_first:.4f} at first, {loss_last:.4f} at last.
+Weights: safetensors, hash {weights_sha256}.
+
+## Figures
+{figures}
+
+Outputs are synthetic media and must be marked as such.
+"""
+
+
+def write_user_card(out: Path, *, order: TrainOrder, report: TrainReport, base: str, licence: str) -> None:
+    """Writes README.md of a user's own training run."""
+    likeness = {"the source": report.ssim_source, "before training": report.ssim_before, "after training": report.ssim_after}
+    rows = "\n".join(f"- {name}: {value:.3f}" for name, value in likeness.items() if value is not None)
+    figures = f"Mean SSIM to the true target of held-out pairs:\n{rows}" if rows else "No pairs were held out: nothing was measured."
+    told = report.model_dump(include={"method", "pairs", "held_out", "steps", "loss_first", "loss_last", "weights_sha256"})
+    run = order.model_dump(include={"batch", "seed", "learning_rate"})
+    (out / "README.md").write_text(USER_CARD.format(name=out.name, base=base, licence=licence, figures=figures, **told, **run))

@@ -20,7 +20,8 @@ class TargetScore(Record):
     nearer_by_feature: float | None = None
 
 
-def _pixels(images: NDArray[np.uint8], device: str) -> Any:
+def as_pixels(images: NDArray[np.uint8], device: str) -> Any:
+    """(N, 3, H, W) in [-1, 1] of (N, H, W, 3) uint8 images."""
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -46,7 +47,7 @@ def evaluate(pipeline: Any, views: list[NDArray[np.uint8]], features: Features |
         part = pairs[start : start + chunk]
         source, true = np.stack([views[v][a] for v, a, _ in part]), np.stack([views[v][b] for v, _, b in part])
         drawn = pipeline(source, [a * kinds + b for _, a, b in part], [start + n for n in range(len(part))], particles=False)
-        for name, values in _compare(_pixels(drawn, device), _pixels(source, device), _pixels(true, device), features).items():
+        for name, values in _compare(as_pixels(drawn, device), as_pixels(source, device), as_pixels(true, device), features).items():
             found.setdefault(name, []).append(values.numpy())
     columns = {name: np.concatenate(values) for name, values in found.items()}
     targets = np.array([b for _, _, b in pairs])

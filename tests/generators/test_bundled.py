@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from generator_items import frame, item
@@ -11,22 +12,38 @@ from flywheel.errors import BadData
 from flywheel.types import CONDITIONS, Condition
 from generators import registry
 from generators.bundled import WEIGHTS, BundledGenerator
-from generators.condition_model import label_of, pack, scheduler_config, unet_config, unpack
+from generators.condition_model import PLANES, label_of, pack, unet_config, unpack
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as training writes it, of a net of two small layers that draws 96 x 50 frames."""
     import torch
-    from diffusers import DDIMScheduler, UNet2DModel
+    from diffusers import UNet2DModel
 
     from generators.bundled_pipeline import ConditionPipeline
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("weights") / "condition-v0"
     net = UNet2DModel(**unet_config(channels=(8, 32)))
-    pipeline = ConditionPipeline(net, DDIMScheduler(**scheduler_config()), steps=3, width_px=96, height_px=50)
+    pipeline = ConditionPipeline(net, width_px=96, height_px=50, particles=True)
     pipeline.save_pretrained(str(folder), safe_serialization=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the first edition: noise among the inputs, a scheduler, several steps."""
+    import torch
+    from diffusers import DDIMScheduler, UNet2DModel
+
+    from generators.bundled_pipeline import ConditionPipeline
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("weights") / "condition-v1"
+    net = UNet2DModel(**{**unet_config(channels=(8, 32)), "in_channels": 2 * PLANES + 2, "out_channels": PLANES})
+    scheduler = DDIMScheduler(prediction_type="sample", timestep_spacing="trailing", rescale_betas_zero_snr=True)
+    ConditionPipeline(net, scheduler, steps=3, width_px=96, height_px=50).save_pretrained(str(folder), safe_serialization=True)
     return folder
 
 
@@ -37,7 +54,7 @@ def drawer(tiny: Path) -> BundledGenerator:
 
 @pytest.fixture(scope="module")
 def trained() -> BundledGenerator:
-    return BundledGenerator(device="cpu", steps=2)
+    return BundledGenerator(device="cpu")
 
 
 def test_an_output_is_the_same_bytes_alone_in_a_batch_and_again(drawer: BundledGenerator, tiny: Path) -> None:
@@ -60,13 +77,44 @@ def test_target_source_and_seed_each_change_the_drawing(drawer: BundledGenerator
     assert len({out.tobytes() for out in drawer.generate(items)}) == len(items)
 
 
-def test_the_info_tells_weights_and_steps(drawer: BundledGenerator, tiny: Path) -> None:
+def test_the_info_tells_weights_and_how_they_draw(drawer: BundledGenerator, tiny: Path) -> None:
     info = drawer.info
     assert (info.name, info.model_revision, info.licence) == ("bundled", "condition-v0", "Apache-2.0")
-    assert info.parameters == {"steps": 3, "sampler": "ddim", "width_px": 96, "height_px": 50}
-    fewer = BundledGenerator(weights=tiny, device="cpu", steps=1).info
-    assert fewer.digest != info.digest, "other settings are another generator"
-    assert fewer.weights_sha256 == info.weights_sha256
+    assert info.parameters == {"particles": 1, "width_px": 96, "height_px": 50}
+    without = BundledGenerator(weights=tiny, device="cpu", particles=False).info
+    assert without.digest != info.digest, "other settings are another generator"
+    assert without.weights_sha256 == info.weights_sha256
+
+
+def test_weights_of_the_first_edition_still_draw(first: Path) -> None:
+    generator = BundledGenerator(weights=first, device="cpu")
+    assert generator.info.parameters == {"steps": 3, "sampler": "ddim", "width_px": 96, "height_px": 50}
+    drawn = generator.generate([item(), item(seed=2)])
+    assert drawn[0].tobytes() == BundledGenerator(weights=first, device="cpu").generate([item()])[0].tobytes()
+    assert drawn[0].tobytes() != drawn[1].tobytes()
+
+
+def test_particles_fall_where_the_seed_says_and_only_into_dry_frames(drawer: BundledGenerator, tiny: Path) -> None:
+    rain, again, dry = drawer.generate([item(seed=1), item(seed=2), item("night_clear", seed=1)])
+    assert rain.tobytes() != again.tobytes()
+    assert dry.tobytes() == drawer.generate([item("night_clear", seed=2)])[0].tobytes()
+    wet = [drawer.generate([item(source="day_rain", seed=seed)])[0].tobytes() for seed in (1, 2)]
+    assert wet[0] == wet[1], "the source's own rain stays where it is"
+    average = BundledGenerator(weights=tiny, device="cpu", particles=False)
+    assert average.generate([item(seed=1)])[0].tobytes() == average.generate([item(seed=2)])[0].tobytes()
+
+
+def test_a_large_frame_keeps_its_detail_where_the_drawing_kept_the_coarse_one() -> None:
+    from generators.bundled import restored
+
+    rng = np.random.default_rng(0)
+    large = np.kron(rng.integers(60, 190, (9, 16, 1)), np.ones((40, 40, 3))) + rng.normal(0, 8, (360, 640, 1))
+    large = np.clip(large, 0, 255).astype(np.uint8)
+    small = cv2.resize(large, (320, 180), interpolation=cv2.INTER_AREA)
+    kept = restored(small // 2, small, large)
+    assert np.abs(kept - large / 2.0).mean() < 2.0, "half as bright, and as sharp"
+    assert np.abs(cv2.resize(small // 2, (640, 360), interpolation=cv2.INTER_CUBIC) - large / 2.0).mean() > 2.5, "a plain resize is not"
+    assert restored(np.full_like(small, 180), small, large).std() == 0, "what fog hides does not come back"
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:
@@ -126,4 +174,4 @@ def test_the_packaged_weights_give_the_same_bytes_in_any_batch(trained: BundledG
 def test_the_packaged_weights_are_small_and_safe() -> None:
     files = [file for file in WEIGHTS.rglob("*") if file.is_file()]
     assert {file.suffix for file in files} <= {".json", ".md", ".safetensors"}
-    assert sum(file.stat().st_size for file in files) < 25e6
+    assert sum(file.stat().st_size for file in files) < 16 * 2**20

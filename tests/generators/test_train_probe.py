@@ -53,12 +53,16 @@ def test_the_figures_tell_lighting_from_weather() -> None:
     assert rows[1].split() == ["0", "day_clear", "1", "1", *["."] * 11]
 
 
-@pytest.mark.parametrize(("hits", "count", "low", "high"), [(95, 100, 0.888, 0.978), (10, 10, 0.722, 1.0), (0, 0, 0.0, 1.0)])
-def test_wilson_intervals(hits: int, count: int, low: float, high: float) -> None:
-    """The first two values are those of Wilson's formula as tabulated (for example by statsmodels' proportion_confint)."""
-    from benchmarks.paired_truth import wilson
+def test_the_bootstrap_draws_whole_drives() -> None:
+    """Pictures of one drive that all agree tell no more than one of them: the interval does not shrink with their number."""
+    from benchmarks.paired_truth import interval
 
-    assert wilson(hits, count) == pytest.approx((low, high), abs=1e-3)
+    few, many = np.array([0.0, 1.0] * 10), np.repeat([0.0, 1.0] * 10, 50)
+    one = interval(few, np.arange(20))
+    assert one == pytest.approx(interval(many, np.repeat(np.arange(20), 50)))
+    assert interval(many, np.arange(1000))[0] > one[0] + 0.1, "if they were independent it would"
+    assert one[0] == pytest.approx(0.5 - 1.96 * np.sqrt(0.25 / 20), abs=0.05), "as the normal approximation of a share says"
+    assert np.isnan(interval(np.array([]), np.array([], np.int64))).all()
 
 
 @pytest.mark.parametrize("views", [1, 4, 13, 36])
