@@ -76,11 +76,13 @@ def _predict(sizes: Sizes, guard: Any) -> Any:
 
 def _parts(sizes: Sizes) -> dict[str, Any]:
     import diffusers
+    import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-    scheduler = diffusers.UniPCMultistepScheduler(
-        use_karras_sigmas=True, use_flow_sigmas=True, prediction_type="flow_prediction", sigma_max=200.0, sigma_min=0.01
-    )
+    with torch.device("cpu"):
+        scheduler = diffusers.UniPCMultistepScheduler(
+            use_karras_sigmas=True, use_flow_sigmas=True, prediction_type="flow_prediction", sigma_max=200.0, sigma_min=0.01
+        )
     text = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=sizes["text"], vision_config=sizes["vision"]))
     vae = diffusers.AutoencoderKLWan(**sizes["vae"])
     return {"vae": vae, "scheduler": scheduler, "tokenizer": _tokenizer(), "text_encoder": text}

@@ -167,7 +167,7 @@ def table(found: Report) -> None:
     millions = found["unet_parameters"] / 1e6
     print(f"\n{found['device']}, torch {found['torch']}, {found['dtype']}, batch {found['batch']}, UNet {millions:.1f} M parameters")
     names = {"plain": "plain diffusers loop", "gated": "ours, with gates", "ungated": "ours, without gates", "shared": "ours, all GPUs"}
-    rows = [(title, found[name]["images_per_s"]) for name, title in names.items() if name in found]
+    rows = [(title, found[name]["images_per_s"]) for name, title in names.items() if isinstance(found.get(name), dict)]
     ceiling = found.get("matmul_tflops")
     for name, rate in rows:
         share = f"{rate * TFLOP_AN_IMAGE / ceiling:6.0%} of {ceiling:.0f} TFLOP/s" if ceiling else ""
@@ -202,9 +202,9 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         found = measured(given, Path(work))
-    table(found)
     if given.out:
         Path(given.out).write_text(json.dumps(found, indent=1))
+    table(found)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def share_halves(unet: Any) -> bool:
     block = unet.down_blocks[0]
     transformer = next(iter(getattr(block, "attentions", None) or ()), None)
     inner = next(iter(getattr(transformer, "transformer_blocks", None) or ()), None)
-    if inner is None or inner.only_cross_attention or not hasattr(transformer, "proj_in"):
+    if transformer is None or inner is None or inner.only_cross_attention or not hasattr(transformer, "proj_in"):
         return False
     unet.conv_in, block.resnets[0] = once(unet.conv_in), once(block.resnets[0])
     transformer.proj_in, inner.attn1 = once(transformer.proj_in), once(inner.attn1)

@@ -4,21 +4,22 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from flywheel.errors import require
 from flywheel.generate.clips import drawn_clips, joined
 from flywheel.generate.drawing import Chunk, Drawn, Parent
 from flywheel.generate.gates import Sample, Scores, score_batch
-from flywheel.generate.images import Boxes, encode_png
+from flywheel.generate.images import Boxes, Rgb, encode_png
 from flywheel.generate.motion import Motion, motion_kept
-from flywheel.generate.papers import put_papers
+from flywheel.generate.papers import put_papers, sealer
 from flywheel.generate.provenance import CODE_VERSION, mark_png
 from flywheel.generate.request import VariationRequest
-from flywheel.store import Store
+from flywheel.store import Store, open_store
 from flywheel.tables import rows_table, table_key, to_parquet
 from flywheel.types import canonical_json, short_id
 
@@ -36,7 +37,7 @@ class Kept(NamedTuple):
 
 
 def judge_processes(count: int) -> ProcessPoolExecutor:
-    """Fresh processes that score images, one thread each: they share no interpreter lock and no memory map with what feeds a GPU.
+    """Fresh processes that score, sign and store images, one thread each, apart from the interpreter lock of what feeds a GPU.
 
     They are started by `start`, so that they are there when the first images are.
     """
@@ -70,13 +71,15 @@ def _alone() -> None:
 
 
 def record_chunk(store: Store, chunk: Chunk, boxes: Boxes, *, crew: Executor, judges: Executor) -> list[Row]:
-    """The chunk's rows, its media and provenance stored; `judges` score the items while `crew` encode, mark and store them."""
-    items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
-    kept = [crew.submit(_kept, store, *item) for item in items]
+    """The chunk's rows, its media and papers stored.
+
+    `judges` score the items; where they are processes they also encode, mark, sign and store them, else `crew` does.
+    """
+    kept = _begin_to_keep(store, chunk, crew=crew, judges=judges)
     scores = _score(chunk, boxes, judges)
     seconds = round(chunk.seconds_each, 3)
     items = zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
-    rows = [_row(*item, found.result(), score, seconds) for item, found, score in zip(items, kept, scores, strict=True)]
+    rows = [_row(*item, found, score, seconds) for item, found, score in zip(items, kept(), scores, strict=True)]
     moved = {
         clip.variation_id: motion_kept(clip.parents, clip.outputs) for clip in drawn_clips(chunk.requests, chunk.parents, chunk.outputs)
     }
@@ -116,12 +119,42 @@ def _score(chunk: Chunk, boxes: Boxes, judges: Executor) -> list[Scores | None]:
     return [None if isinstance(output, str) else next(found) for output in chunk.outputs]
 
 
-def _kept(store: Store, request: VariationRequest, parent: Parent | str, output: Drawn) -> Kept | None:
-    """The output encoded, marked, hashed and stored with its papers; None where there is none."""
-    if isinstance(parent, str) or isinstance(output, str):
-        return None
-    sha256 = put_papers(store, mark_png(encode_png(output), request), request, drawn_at=parent.drawn_at)
-    return Kept(sha256, "png", _parameters(request, parent))
+def _begin_to_keep(store: Store, chunk: Chunk, *, crew: Executor, judges: Executor) -> Callable[[], list[Kept | None]]:
+    """Starts to store the chunk's outputs and gives back how to wait for what is stored of each; None for one that gave no image."""
+    sealer(store.uri)  # whoever signs is there before others look for it
+    jobs = [
+        None if isinstance(parent, str) or isinstance(output, str) else (request, output, parent.drawn_at)
+        for request, parent, output in zip(chunk.requests, chunk.parents, chunk.outputs, strict=True)
+    ]
+
+    def begun(pool: Executor, where: Store | str) -> list[Future[Kept] | None]:
+        return [job and pool.submit(_keep, where, *job) for job in jobs]
+
+    try:
+        under_way = begun(judges, store.uri) if isinstance(judges, ProcessPoolExecutor) else begun(crew, store)
+    except BrokenExecutor:
+        under_way = begun(crew, store)
+
+    def finish() -> list[Kept | None]:
+        try:
+            return [found and found.result() for found in under_way]
+        except BrokenExecutor:  # what was stored already is stored again, which changes nothing
+            return [found and found.result() for found in begun(crew, store)]
+
+    return finish
+
+
+def _keep(where: Store | str, request: VariationRequest, output: Rgb, drawn_at: dict[str, Any]) -> Kept:
+    """The output encoded, marked, hashed and stored with its papers; `where` is a store, or its address for another process."""
+    store = _opened(where) if isinstance(where, str) else where
+    sha256 = put_papers(store, mark_png(encode_png(output), request), request, drawn_at=drawn_at)
+    settings = canonical_json({**json.loads(request.parameters), "drawn_at": drawn_at}).decode()
+    return Kept(sha256, "png", settings)
+
+
+@lru_cache(maxsize=4)
+def _opened(uri: str) -> Store:
+    return open_store(uri)
 
 
 def _row(
@@ -136,8 +169,3 @@ def _row(
         return row | {"status": "failed", "reason": output if isinstance(output, str) else str(parent)}
     done = {"status": "done", "output_sha256": kept.sha256, "output_ext": kept.ext, "parameters": kept.parameters}
     return row | done | scores.columns()
-
-
-def _parameters(request: VariationRequest, parent: Parent) -> str:
-    """Canonical JSON of the generator's parameters with the size and scale the frame was drawn at."""
-    return canonical_json({**json.loads(request.parameters), "drawn_at": parent.drawn_at}).decode()

@@ -22,7 +22,7 @@ from flywheel.generate.images import Boxes
 from flywheel.generate.inputs import Inputs
 from flywheel.generate.plan import Plan
 from flywheel.generate.protocol import Generator, Resident
-from flywheel.generate.record import Row, judge_processes, put_rows, record_chunk
+from flywheel.generate.record import Row, judge_processes, put_rows, record_chunk, start
 from flywheel.generate.request import VariationRequest, same_generator
 from flywheel.store import Store
 from flywheel.tables import read_table
@@ -107,7 +107,9 @@ def _recorded(
     judging = drawing and sum(len(part) for part in parts) >= JUDGED_APART
     with ExitStack() as open_pools:
         judges = open_pools.enter_context(judge_processes(count)) if judging else None
-        crew, leads = (open_pools.enter_context(ThreadPoolExecutor(size)) for size in (count, READ_AHEAD + RECORD_AHEAD))
+        crew, leads = (open_pools.enter_context(ThreadPoolExecutor(size)) for size in (count, 1 + READ_AHEAD + RECORD_AHEAD))
+        if judges is not None:
+            leads.submit(start, judges, count)
         loaded = ahead(parts, on(leads, load), depth=READ_AHEAD)
         drawn = ahead(loaded, begin_chunk(generator, clock), depth=DRAW_AHEAD if drawing else 1)
         yield from ahead(drawn, on(leads, record), depth=RECORD_AHEAD)

@@ -72,8 +72,9 @@ def sequential(store: Store, plan: Plan, generator: Darkening, *, chunk: int) ->
             sha256 = put_papers(store, mark_png(encode_png(sample.output), request), request, drawn_at=drawn_at)
             parameters = canonical_json({**json.loads(request.parameters), "drawn_at": drawn_at}).decode()
             rows.append({
-                **request.model_dump(exclude={"negative_prompt", "digital_source_type"}), "code_version": CODE_VERSION, "run_seconds": 0.0,
-                "status": "done", "output_sha256": sha256, "output_ext": "png", "parameters": parameters, **scores.columns(),
+                **request.model_dump(exclude={"negative_prompt", "digital_source_type", "insert", "clip", "key"}), "run_seconds": 0.0,
+                "code_version": CODE_VERSION, "status": "done", "output_sha256": sha256, "output_ext": "png", "parameters": parameters,
+                **scores.columns(),
             })  # fmt: skip
         key = table_key("VARIATIONS", batch_id=plan.batch_id, part=short_id("chunk", [r.variation_id for r in part]))
         store.put_if_absent(key, to_parquet("VARIATIONS", rows_table("VARIATIONS", rows)))
