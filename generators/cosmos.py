@@ -27,8 +27,10 @@ from generators.torchvision_free import resize_without_torchvision
 # What the models were trained on at most, what Transfer draws at least (other frames are cut off), and what sides are a multiple of.
 FRAMES, SHORTEST, MULTIPLE_PX = 93, 5, 16
 CONTROL_REVISIONS: dict[ControlKind, str] = {
-    kind: f"diffusers/controlnet/general/{name}" for kind, name in {"edges": "edge", "depth": "depth", "segmentation": "seg"}.items()
-}  # fmt: skip
+    "edges": "diffusers/controlnet/general/edge",
+    "depth": "diffusers/controlnet/general/depth",
+    "segmentation": "diffusers/controlnet/general/seg",
+}
 
 
 class CosmosGenerator(ABC):
@@ -84,7 +86,7 @@ class CosmosGenerator(ABC):
 
     def _hopper(self) -> bool:
         cuda = require("torch", extra="generate").cuda
-        return self._pipeline.device.type == "cuda" and cuda.get_device_capability(self._pipeline.device)[0] >= 9
+        return bool(self._pipeline.device.type == "cuda" and cuda.get_device_capability(self._pipeline.device)[0] >= 9)
 
     def _compile(self, compiled: Compiled) -> None:
         """Compiles block by block: equal blocks share what was compiled, so it takes seconds."""

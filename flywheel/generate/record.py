@@ -128,7 +128,7 @@ def _begin_to_keep(store: Store, chunk: Chunk, *, crew: Executor, judges: Execut
     ]
 
     def begun(pool: Executor, where: Store | str) -> list[Future[Kept] | None]:
-        return [job and pool.submit(_keep, where, *job) for job in jobs]
+        return [None if job is None else pool.submit(_keep, where, *job) for job in jobs]
 
     try:
         under_way = begun(judges, store.uri) if isinstance(judges, ProcessPoolExecutor) else begun(crew, store)
@@ -137,9 +137,9 @@ def _begin_to_keep(store: Store, chunk: Chunk, *, crew: Executor, judges: Execut
 
     def finish() -> list[Kept | None]:
         try:
-            return [found and found.result() for found in under_way]
+            return [None if found is None else found.result() for found in under_way]
         except BrokenExecutor:  # what was stored already is stored again, which changes nothing
-            return [found and found.result() for found in begun(crew, store)]
+            return [None if found is None else found.result() for found in begun(crew, store)]
 
     return finish
 
