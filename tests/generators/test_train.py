@@ -104,6 +104,23 @@ def test_what_was_trained_draws_by_its_folder_and_has_its_card(base: Path, pairs
     assert {file.suffix for file in (tmp_path / "mine").rglob("*") if file.is_file()} <= {".safetensors", ".json", ".md"}
 
 
+def test_the_command_trains_and_says_what_is_wrong(base: Path, pairs: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from flywheel.cli import app
+
+    words = ["generate", "train", "--out", str(tmp_path / "run"), "--base", str(base), "--steps", "1", "--batch", "1", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*words, "--pairs", str(pairs), "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert (told["method"], told["steps"], told["pairs"]) == ("bundled", 1, 9)
+    assert (tmp_path / "run" / NOTE).is_file()
+    for more, said in ([["--method", "magic"], "magic"], [["--steps", "0"], "--steps"], [[], "--pairs"]):
+        wrong = CliRunner().invoke(app, [*words, *more])
+        assert wrong.exit_code == 1
+        assert said in wrong.stderr
+
+
 def test_other_settings_or_pairs_do_not_continue_a_run(base: Path, pairs: Path, tmp_path: Path) -> None:
     train.bundled(order(tmp_path / "run", pairs, base, steps=1))
     with pytest.raises(BadData, match="other settings or other pairs"):
@@ -141,7 +158,7 @@ def test_an_adapter_is_learnt_resumed_and_drawn_with(
 def test_an_adapter_needs_a_pipeline_it_fits(pairs: Path, tmp_path: Path, base: Path) -> None:
     with pytest.raises(BadData, match="--base"):
         train.lora(order(tmp_path / "x", pairs, ""))
-    with pytest.raises(BadData, match="UNet2DConditionModel"):
+    with pytest.raises(BadData, match="cannot be loaded as a pipeline for training an adapter"):
         train.lora(order(tmp_path / "x", pairs, base))
     with pytest.raises(BadData, match="holds no adapter"):
         registry.load("diffusers", pipeline=tiny_pipelines.save_img2img(tmp_path / "p"), lora=tmp_path, device="cpu")
@@ -153,7 +170,7 @@ def test_a_wrong_pair_is_named(tmp_path: Path, base: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), frame(40, 80))
     cv2.imwrite(str(tmp_path / "b.png"), frame(40, 60))
     for text, told in [
-        (line("a.png", "a.png") + "\n{", "line 2"), (line("a.png", "a.png", after="storm"), "line 1.*storm"),
+        (line("a.png", "a.png") + "\n{", "line 2"), (line("a.png", "a.png", after="storm"), "line 1"),
         (line("a.png", "none.png"), r"none\.png is no image"), (line("a.png", "b.png"), "other proportions"), ("", "no pairs to learn"),
     ]:  # fmt: skip
         (tmp_path / "pairs.jsonl").write_text(text)
