@@ -5,7 +5,8 @@ itself drives along the road (within 45 degrees of it).
 - lead_brakes: the lead's acceleration <= -3 / -5 m/s2 for 0.3 s at a headway under 2 s.
 - low_thw: headway to the lead <= 1 / 0.5 s for 3 s at 8 m/s or more. tailgater: that of who follows, over its own speed, <= 0.8 s.
 - rss_violation: same way, ahead or alongside, own lane or the next; both gaps under the distances of 'esmini R157-RSS', for 0.3 s.
-- stationary_object: the nearest in the corridor, slower than 0.5 m/s, within 80 m, TTC <= 5 s, closing at 1 m/s or more, for 0.5 s.
+- stationary_object: the nearest in the corridor, slower than 0.5 m/s, within 80 m, TTC <= 5 s, closing at 1 m/s or more, for 0.5 s;
+  no more than 20 m beyond where the ego's drive ends.
 """
 
 from collections.abc import Iterator
@@ -123,7 +124,7 @@ def stationary_object(view: View, limits: Limits) -> Iterator[Truth]:
     things = [other for other in (*view.others, *parked(view)) if other.cls != "pedestrian"]
     gap, who = np.full(len(view.s_m), np.inf), np.full(len(view.s_m), -1)
     for k, thing in enumerate(things):
-        ahead = _ahead(view, thing)
+        ahead = np.where(thing.s_m - view.s_m[-1] <= 20.0, _ahead(view, thing), np.inf)
         gap, who = np.where(ahead < gap, ahead, gap), np.where(ahead < gap, k, who)
     pace, along = _of(who, [thing.mover.speed_mps for thing in things], np.inf), _of(who, [thing.along_mps for thing in things], np.inf)
     closing = view.speed_mps - along

@@ -90,7 +90,9 @@ def lead_brakes(drive: Drive, entry: Scenario) -> list[Hit]:
 def stationary_object(drive: Drive, entry: Scenario) -> list[Hit]:
     """Stretches in which the ego comes up to something that stands in its corridor."""
     objects, rules, limits = drive.objects, entry.settings, entry.limits("ttc")
-    inside = objects.is_a(*THINGS) & (objects.front_m > 0) & (np.abs(objects.side_m) < objects.half_m + WIDTH_M / 2)
+    way_m = drive.ego.at(objects.clock.t_ns, drive.ego.travelled_m)[objects.frame] + FRONT_M + objects.front_m
+    inside = objects.is_a(*THINGS) & (objects.front_m > 0) & (way_m <= drive.ego.travelled_m[-1] + rules["beyond_m"])
+    inside &= np.abs(objects.side_m) < objects.half_m + WIDTH_M / 2
     who = objects.nearest_ahead(inside)
     pace, gap = _of(who, np.hypot(objects.along_mps, objects.across_mps)), _of(who, objects.gap_m)
     closing = objects.speed - _of(who, objects.along_mps)

@@ -7,6 +7,7 @@ import pyarrow as pa
 from flywheel.ego import FRONT_M, REAR_M, WIDTH_M
 from flywheel.errors import NotEvaluable
 from flywheel.mine.catalogue import Scenario
+from flywheel.mine.filters import low_pass
 from flywheel.mine.hits import Detector, Hit, lowest
 from flywheel.mine.lanes import Lanes
 from flywheel.mine.objects import RIDERS, VEHICLES
@@ -130,6 +131,8 @@ def oncoming_incursion(drive: Drive, entry: Scenario) -> list[Hit]:
     objects, lanes, rules = drive.objects, drive.lanes, entry.settings
     width = lanes.latest(objects.clock.t_ns, lanes.width_m)[objects.frame]
     over = width / 2 + objects.half_m - np.abs(objects.lane_m)
+    near = Courses(objects, objects.is_a(*RIDERS) & (np.abs(objects.turned_rad) > np.radians(rules["off_lane_deg"])))
+    over[near.rows] = low_pass(over[near.rows], near.clock, cutoff_hz=rules["low_pass_hz"])
     moving = np.hypot(objects.along_mps, objects.across_mps) >= rules["moving_mps"]
     oncoming = moving & (np.abs(objects.turned_rad) > np.radians(rules["off_lane_deg"])) & _on_the_way(drive, rules["beyond_m"])
     closing = objects.speed[objects.frame] - objects.along_mps
