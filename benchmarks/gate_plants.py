@@ -180,16 +180,16 @@ def _dark(image: Rgb, rng: np.random.Generator) -> Rgb:
 Way = Callable[[Rgb, np.random.Generator], Rgb]
 Ways = tuple[tuple[Way, str], ...]
 COPIES: Ways = (
-    (lambda image, _: image, "as it is"), (lambda image, _: recompressed(image), "recompressed"), (lambda image, _: brightened(image), "6 % brighter"),
-    (_grainy, "grainy"),
+    (lambda image, _: image, "as it is"), (lambda image, _: recompressed(image), "recompressed"), (_grainy, "grainy"),
+    (lambda image, _: brightened(image), "6 % brighter"),
 )  # fmt: skip
 TWINS: Ways = (
     (lambda image, _: image, "same bytes"), (lambda image, _: recompressed(image), "recompressed"), (_grainy, "grainy"),
     (lambda image, _: brightened(image), "6 % brighter"),
 )  # fmt: skip
 GARBLES: Ways = (
-    (partial(_shuffled, size=16), "blocks of 16 px shuffled"), (partial(_shuffled, size=40), "blocks of 40 px shuffled"), (_warped, "melted"),
-    (_blurred, "out of focus"), (_noisy, "drowned in noise"), (_half_noise, "a third is noise"),
+    (partial(_shuffled, size=16), "blocks of 16 px shuffled"), (partial(_shuffled, size=40), "blocks of 40 px shuffled"),
+    (_warped, "melted"), (_blurred, "out of focus"), (_noisy, "drowned in noise"), (_half_noise, "a third is noise"),
 )  # fmt: skip
 TEARS: Ways = ((partial(_torn, axis=0), "rows"), (partial(_torn, axis=1), "columns"))
 BLACKS: Ways = ((lambda image, _: np.zeros_like(image), "zeros"), (_dark, "sensor noise alone"))

@@ -41,7 +41,8 @@ def show(rows: Sequence[Row], floors: Mapping[str, float]) -> bool:
         line = "".join(f" {f'{100 * n / max(len(found), 1):5.1f}% ({alone})':>14}" for n, alone in by)
         print(f"{kind:16} {len(found):5} {1 - share:9.1%} {share:9.1%} {'' if reached else 'MISSED':21}{line}")
     print(
-        f"wanted: at least {WANTED_BAD:.0%} of each bad kind rejected, at least {WANTED_GOOD:.0%} of the good accepted; floors: {dict(floors)}"
+        f"wanted: at least {WANTED_BAD:.0%} of each bad kind rejected, at least {WANTED_GOOD:.0%} of the good accepted; "
+        f"floors: {dict(floors)}"
     )
     return fine
 

@@ -83,14 +83,15 @@ class ConditionPipeline(DiffusionPipeline):  # type: ignore[misc]
         ]
         masks = torch.from_numpy(np.stack([np.zeros(shape, np.float32) if fall is None else fall for fall in falls]))
         given = torch.tensor([fall is not None for fall in falls])
-        return particle_planes(masks[:, None].to(self.device, self.unet.dtype), given.to(self.device))
+        planes: torch.Tensor = particle_planes(masks[:, None].to(self.device, self.unet.dtype), given.to(self.device))
+        return planes
 
     def _denoised(
         self, source: torch.Tensor, classes: torch.Tensor, seeds: Sequence[int], places: Sequence[ClipPlace | None], steps: int
     ) -> torch.Tensor:  # fmt: skip
         # Noise is drawn on the CPU, one stream an item, so that it is the same in any batch and on any device.
         draws = [torch.randn(PLANES, *source.shape[-2:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-        sample = along(torch.stack(draws), places, seeds).to(self.device, self.unet.dtype)
+        sample: torch.Tensor = along(torch.stack(draws), places, seeds).to(self.device, self.unet.dtype)
         self.scheduler.set_timesteps(steps, device=self.device)
         for time in self.scheduler.timesteps:
             clean = predict_clean(self.unet, sample, source, time.expand(len(seeds)), classes)

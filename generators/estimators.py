@@ -35,7 +35,7 @@ class HubEstimator:
             self._processor = transformers.AutoImageProcessor.from_pretrained(str(folder), local_files_only=True)
             model = getattr(transformers, AUTO[kind]).from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
         self._model = model.to(place.where).eval()
-        self._numbers = _our_numbers(model.config.id2label, folder) if kind == "segmentation" else None
+        self._numbers = _our_numbers(model.config.id2label, folder) if kind == "segmentation" else np.zeros(0, np.float32)
         self._kind, self._nearness = kind, getattr(model.config, "depth_estimation_type", "relative") == "relative"
         self.name = f"{shown_as} ({type(model).__name__}, weights {weights_of([folder])[:12]})"
 

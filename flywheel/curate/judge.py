@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flywheel.curate.rules import MISSING, Outcome, Thresholds, failed_gate, final_gate, missing
+from flywheel.curate.rules import Outcome, Thresholds, failed_gate, final_gate, missing
 from flywheel.curate.scores import Vectors, as_vector, nearest_kept
+from flywheel.gate_limits import MISSING
 from flywheel.verdicts import ACCEPT
 
 Row = Mapping[str, Any]

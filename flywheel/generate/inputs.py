@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Inputs:
     def _one(self, request: VariationRequest, rgb: Rgb, place: ClipPlace | None) -> Extras | str:
         if not self._wants and request.insert is None and place is None:
             return NO_EXTRAS
-        where = {"drive_id": request.drive_id, "camera": request.camera, "t_ns": request.t_ns}
+        where: dict[str, Any] = {"drive_id": request.drive_id, "camera": request.camera, "t_ns": request.t_ns}
         try:
             controls = self._controls.of(rgb, **where, wants=self._wants, estimators=self._estimators)
             planned = request.insert

@@ -16,8 +16,8 @@ def plan_plot(plan: Plan) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = sorted({cell.scenario for cell in (*plan.cells, *plan.closed)})
-    columns = sorted({cell.condition for cell in (*plan.cells, *plan.closed)})
+    keys = [(cell.scenario, cell.condition) for cell in plan.cells] + [(cell.scenario, cell.condition) for cell in plan.closed]
+    rows, columns = (sorted(set(names)) for names in zip(*keys, strict=True)) if keys else ([], [])
     planned = np.full((len(rows), len(columns)), np.nan)
     figure = Figure(figsize=(3.2 + 0.62 * max(len(columns), 1), 1.8 + 0.24 * max(len(rows), 1)), layout="constrained")
     FigureCanvasAgg(figure)

@@ -89,7 +89,7 @@ def credentials(image: bytes, *, anchors: str) -> Credentials:
         active, results = reader.get_active_manifest(), reader.get_validation_results()
     except c2pa.C2paError as err:
         return Credentials(state="broken", reason=f"the C2PA manifest cannot be read: {err}")
-    claim = next((item["data"] for item in active["assertions"] if item["label"] == OWN), {})
+    claim: dict[str, Any] = next((item["data"] for item in active["assertions"] if item["label"] == OWN), {})
     issuer = str(active.get("signature_info", {}).get("issuer", ""))
     state, reason = _judged(
         {item["code"]: item.get("explanation", "") for item in results["activeManifest"]["failure"]}, claim, _marked(bare)

@@ -137,7 +137,7 @@ def _pieces(found: VariationView, picture: bytes | None, title: str) -> Iterator
     yield f'<h1>{escape(title)}</h1><p class="lead">{escape(found.variation_id)}: {escape(found.verdict)}</p>'
     if picture is not None:
         yield f'<p><img alt="parent and variation" src="data:image/png;base64,{base64.b64encode(picture).decode()}"></p>'
-    back = [("link", found.link), ("drive", f"{found.drive_id} ({found.source_name})"), ("camera", found.camera)]
+    back: list[tuple[str, Any]] = [("link", found.link), ("drive", f"{found.drive_id} ({found.source_name})"), ("camera", found.camera)]
     back += [("time", f"{found.t_ns} ns, {found.seconds:.2f} s into the drive"), ("parent", found.parent), ("output", found.output)]
     yield "<h2>Where it comes from</h2>" + pairs_html(back)
     yield "<h2>The event</h2>" + (pairs_html(list(found.event.items())) if found.event else "<p>none: a reference frame</p>")

@@ -21,7 +21,9 @@ class Batch(NamedTuple):
 
 
 class Pairs(Protocol):
-    """Where training pairs come from."""
+    """Where training pairs come from; `filled`: how many views or lessons are there so far."""
+
+    filled: int
 
     def batch(self, count: int) -> Batch:
         """`count` random pairs, by torch's own random numbers."""

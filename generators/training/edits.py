@@ -72,7 +72,7 @@ def _added(instant: Instant, draw: random.Random) -> Instant | None:
         actor_id="extra", cls=cls, x_m=instant.ego_x_m + ahead * cos - side * sin, y_m=instant.ego_y_m + ahead * sin + side * cos,
         heading_rad=instant.ego_heading_rad + draw.choice((0.0, math.pi, draw.uniform(0, 6.28))), length_m=length, width_m=width,
         height_m=height, speed_mps=draw.uniform(0, 10), seed=draw.randrange(1_000_000),
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return instant.model_copy(update={"actors": (*instant.actors, extra)}) if _free(instant.actors, extra) else None
 
 
