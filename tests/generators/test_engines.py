@@ -88,7 +88,8 @@ def test_controlnet_for_sdxl_and_union(sdxl: Path, tmp_path: Path) -> None:
     drawer = registry.load("controlnet", pipeline=sdxl, controls="edges", controlnet=str(net), **STEPS)
     check(drawer, [replace(item(), controls=controls("edges"))], expected="StableDiffusionXLControlNetImg2ImgPipeline")
     union = tiny_pipelines.save_controlnet(tmp_path / "union", sdxl=True, union=True)
-    drawer = registry.load("controlnet", pipeline=sdxl, controls="depth,segmentation", controlnet=str(union), **STEPS)
+    wide = tiny_pipelines.save_sdxl(tmp_path / "wide", wide=True)
+    drawer = registry.load("controlnet", pipeline=wide, controls="depth,segmentation", controlnet=str(union), **STEPS)
     items = [replace(item(), controls=controls("depth", "segmentation"))]
     check(drawer, items, expected="StableDiffusionXLControlNetUnionImg2ImgPipeline")
 

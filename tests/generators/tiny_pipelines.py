@@ -39,12 +39,12 @@ def save_inpaint(folder: Path) -> Path:
     return folder
 
 
-def save_sdxl(folder: Path) -> Path:
+def save_sdxl(folder: Path, *, wide: bool = False) -> Path:
     """A StableDiffusionXLPipeline, as SDXL's own repository holds it: two text encoders, size conditioning."""
     import diffusers
     from transformers import CLIPTextModelWithProjection
 
-    parts = _parts(latent_inputs=4, sdxl=True)
+    parts = _parts(latent_inputs=4, sdxl=True, wide=wide)
     two = CLIPTextModelWithProjection(parts["text_encoder"].config)
     kept = {name: parts[name] for name in ("vae", "text_encoder", "tokenizer", "unet", "scheduler")}
     _save(diffusers.StableDiffusionXLPipeline(**kept, text_encoder_2=two, tokenizer_2=parts["tokenizer"]), folder)
@@ -61,7 +61,7 @@ def save_controlnet(folder: Path, *, sdxl: bool = False, union: bool = False, se
     more = {"num_control_type": 8, "conditioning_channels": 3} if union else {}
     if sdxl:
         more |= {"projection_class_embeddings_input_dim": 64, "addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-    net = kind(**_unet_shape(sdxl=sdxl), in_channels=4, conditioning_embedding_out_channels=(8, 16), **more)
+    net = kind(**_unet_shape(sdxl=sdxl, wide=union), in_channels=4, conditioning_embedding_out_channels=(8, 16), **more)
     for name, weights in net.named_parameters():
         if name.startswith(("controlnet_down", "controlnet_mid", "controlnet_cond_embedding.conv_out")):
             torch.nn.init.normal_(weights, std=0.5)
@@ -139,15 +139,15 @@ def _save(pipeline: Any, folder: Path) -> None:
     pipeline.save_pretrained(str(folder), safe_serialization=True)
 
 
-def _unet_shape(*, sdxl: bool) -> dict[str, Any]:
-    """What a ControlNet has in common with its UNet."""
+def _unet_shape(*, sdxl: bool, wide: bool = False) -> dict[str, Any]:
+    """What a ControlNet has in common with its UNet; `wide` as a union model needs it, whose first width is fixed in its code."""
     return {
-        "block_out_channels": (8, 16), "layers_per_block": 1, "norm_num_groups": 4, "cross_attention_dim": 32 if sdxl else 16,
-        "attention_head_dim": 4, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "block_out_channels": (320 if wide else 8, 16), "layers_per_block": 1, "norm_num_groups": 4,
+        "cross_attention_dim": 32 if sdxl else 16, "attention_head_dim": 4, "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
     }  # fmt: skip
 
 
-def _parts(*, latent_inputs: int, sdxl: bool = False) -> dict[str, Any]:
+def _parts(*, latent_inputs: int, sdxl: bool = False, wide: bool = False) -> dict[str, Any]:
     import diffusers
     import torch
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -162,7 +162,7 @@ def _parts(*, latent_inputs: int, sdxl: bool = False) -> dict[str, Any]:
     sized = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8, "projection_class_embeddings_input_dim": 64}
     unet = diffusers.UNet2DConditionModel(
         sample_size=64, in_channels=latent_inputs, out_channels=4, up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        **_unet_shape(sdxl=sdxl), **(sized if sdxl else {}),
+        **_unet_shape(sdxl=sdxl, wide=wide), **(sized if sdxl else {}),
     )  # fmt: skip
     vae = diffusers.AutoencoderKL(
         sample_size=64, block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4, latent_channels=4,
