@@ -109,6 +109,8 @@ def wetted(light: Real) -> Real:
     cv2 = require("cv2", extra="generate")
     height = len(light)
     line = int(height * HORIZON)
+    if not 0 < line < height:  # too flat for a horizon
+        return light
     mirror = cv2.GaussianBlur(light[:line][::-1], (0, 0), sigmaX=1.5, sigmaY=7)
     wet = light * 0.8
     rows = min(height - line, line)
