@@ -59,17 +59,21 @@ def witnessed(pairs: Sequence[Pair]) -> list[Witnessed]:
     # As the encoder does: before other work, and never behind a drawing under way.
     with torch.cuda.stream(torch.cuda.Stream(priority=-1) if place == "cuda" else None):
         found = differs(pairs, device=place, batch=GPU_BATCH if place == "cuda" else 16)
-    return [_said(chances, pair) for chances, pair in zip(found, pairs, strict=True)]
+    return [_said(odds, pair) for odds, pair in zip(found, pairs, strict=True)]
 
 
-def _said(chances: Plane, pair: Pair) -> Witnessed:
-    """Scores of one map of chances: over each label's cells their mean, elsewhere the mean of the worst 2 x 2 cells."""
-    cv2, size = require("cv2", extra="generate"), pair.parent.shape
-    large = [box for box in pair.boxes if min(box.x1_px - box.x0_px, box.y1_px - box.y0_px) >= BOX_MIN_PX]
-    inside = [_cover(box, size) for box in large[:BOXES_MAX]]
-    kept = [1 - float((chances * cover).sum() / cover.sum()) for cover in inside if cover.sum() > 0]
-    near = cv2.blur(chances, (2, 2), borderType=cv2.BORDER_REPLICATE)
-    return Witnessed(labels=min(kept, default=1.0), content=1 - float(near.max()))
+def _said(odds: Plane, pair: Pair) -> Witnessed:
+    """Scores of one map of log odds: over each label's cells their mean, anywhere the mean of the worst 2 x 2 cells."""
+    large = [box for box in pair.boxes if min(box.x1_px - box.x0_px, box.y1_px - box.y0_px) >= BOX_MIN_PX][:BOXES_MAX]
+    covers = [cover for box in large if (cover := _cover(box, pair.parent.shape)).any()]
+    worst = max((float((odds * cover).sum() / cover.sum()) for cover in covers), default=-np.inf)
+    near = (odds[1:, 1:] + odds[1:, :-1] + odds[:-1, 1:] + odds[:-1, :-1]) / 4
+    return Witnessed(labels=_sure(worst), content=_sure(float(near.max())))
+
+
+def _sure(odds: float) -> float:
+    """The chance that something is the same, of the log odds that it differs."""
+    return float(1 / (1 + np.exp(min(odds, 700.0))))
 
 
 def features(images: Sequence[Rgb], *, device: str = "cpu", batch: int = 16) -> Any:
@@ -143,7 +147,7 @@ def _trained(device: str) -> Any:
 
 
 def differs(pairs: Sequence[Pair], *, device: str = "cpu", batch: int = 16) -> Plane:
-    """(N, 24, 40) chance for each cell that the output shows something else than the parent; BadData without trained weights."""
+    """(N, 24, 40) log odds of each cell that the output shows something else than the parent; BadData without trained weights."""
     torch = require("torch", extra="generate")
     judge = _trained(device)
     shown = {id(image): image for pair in pairs for image in (pair.parent, pair.output)}
@@ -154,5 +158,5 @@ def differs(pairs: Sequence[Pair], *, device: str = "cpu", batch: int = 16) -> P
     said = np.stack([told(pair.source, pair.target) for pair in pairs])[:, None, None].repeat(ROWS, 1).repeat(COLUMNS, 2)
     inputs = (was, now, torch.from_numpy(planes).movedim(1, -1), torch.from_numpy(said))
     with torch.inference_mode():
-        found = torch.sigmoid(judge(*(part.to(device).reshape(-1, part.shape[-1]) for part in inputs)))
+        found = judge(*(part.to(device).reshape(-1, part.shape[-1]) for part in inputs))
     return np.asarray(found.reshape(len(pairs), ROWS, COLUMNS).cpu().numpy(), np.float32)

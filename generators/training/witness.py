@@ -1,6 +1,7 @@
-"""What the witness learns from: cells of instants with and without a planted change under several conditions; and the fit."""
+"""What the witness learns from: instants as they are and changed, under several conditions, as feature maps; and the fit."""
 
 import random
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,48 +16,53 @@ from generators.training.probe import worn
 from generators.training.scenes import RenderJob, SceneDump, moved, read_dump
 
 Rgb = NDArray[np.uint8]
-VIEWS_EACH, PAIRS_EACH, CELLS_EACH = 3, 12, 24
-SPOILED, OTHER_MOMENT, APART_M = 0.3, 0.15, 6.0
+VIEWS, VIEWS_CHANGED = 5, 3
+SPOILED, APART_M = 0.25, 5.0
 LEAST, MOST = 0.02, 0.25  # share of a cell's pixels that changed: below it is the same, above it differs, between is not asked
+PICTURE_WEIGHT = 0.3
 
 
-class Cells(NamedTuple):
-    """Cells of pairs: features of parent and output (N, F) float16, boxes (N, 3), what is asked for (N, 16), and whether they differ (N,)."""
+class Lesson(NamedTuple):
+    """Pictures of one view: row 0 of `kinds` (R, 5) and `maps` (R, 5, 24, 40, F) is the view as it is, each other row one change of it
+    under some of the same conditions (kind -1: not drawn). `boxes` (R, 3, 24, 40); `share` (R, 5, 24, 40) of each cell that differs."""
 
-    was: NDArray[np.float16]
-    now: NDArray[np.float16]
+    kinds: NDArray[np.int64]
+    maps: NDArray[np.float16]
     boxes: NDArray[np.float32]
-    told: NDArray[np.float32]
-    differs: NDArray[np.float32]
+    share: NDArray[np.float32]
 
 
-def lesson(job: RenderJob) -> Cells | None:
-    """Cells of one view, as it is and changed, under a few conditions; None where no change can be made or none can be seen."""
+def lesson(job: RenderJob) -> Lesson | None:
+    """The lesson of one view; None where no change can be made or seen."""
     dump = read_dump(job.file)
     draw = random.Random(short_id("lesson", job.model_dump()))
     instant, camera = moved(dump.instants[job.instant], jitter=job.jitter)
-    other = _other(dump, job, instant, camera, draw)
-    if other is None:
-        return None
-    kinds = tuple(draw.sample(range(len(CONDITIONS)), VIEWS_EACH))
-    seed, shown = draw.randrange(1 << 28), [CONDITIONS[k] for k in kinds]
-    images = [[view.rgb for view in render_many(dump.world, there, shown, camera=camera, seed=seed)] for there in (instant, other)]
-    share = np.stack([_share(one, two) for one, two in zip(*images, strict=True)])
+    kinds, seed = draw.sample(range(len(CONDITIONS)), VIEWS), draw.randrange(1 << 28)
+    changes = [there for there in _changes(dump, job, instant, camera, draw) if there is not None]
+
+    def drawn(there: Instant, places: Sequence[int]) -> dict[int, Rgb]:
+        views = render_many(dump.world, there, [CONDITIONS[kinds[at]] for at in places], camera=camera, seed=seed)
+        return {at: view.rgb for at, view in zip(places, views, strict=True)}
+
+    first = drawn(instant, range(VIEWS))
+    others = [drawn(there, sorted(draw.sample(range(VIEWS), VIEWS_CHANGED))) for there in changes]
+    share = np.zeros((1 + len(others), VIEWS, ROWS, COLUMNS), np.float32)
+    for row, pictures in enumerate(others, start=1):
+        for at, picture in pictures.items():
+            share[row, at] = _share(first[at], picture)
     if not (share >= MOST).any():
         return None
-    rng = np.random.default_rng(draw.randrange(1 << 28))
-    drawn = [worn(image, rng) if rng.random() < SPOILED else image for both in images for image in both]
-    seen = features(drawn).half().numpy().reshape(2, VIEWS_EACH, ROWS, COLUMNS, -1)
-    planes = [np.moveaxis(box_planes(boxes_of(there, camera), size=drawn[0].shape), 0, -1) for there in (instant, other)]
-    return _picked(seen, planes, share, kinds, rng)
+    return _looked([first, *others], kinds, share, [boxes_of(there, camera) for there in (instant, *changes)], draw)
 
 
-def _other(dump: SceneDump, job: RenderJob, instant: Instant, camera: Camera, draw: random.Random) -> Instant | None:
-    if draw.random() >= OTHER_MOMENT:
-        return edited(instant, camera, edit=draw.choice(EDITS), draw=draw)
-    far = [moved(there, jitter=job.jitter)[0] for there in dump.instants]
-    far = [t for t in far if np.hypot(t.ego_x_m - instant.ego_x_m, t.ego_y_m - instant.ego_y_m) > APART_M]
-    return draw.choice(far) if far else None
+def _changes(dump: SceneDump, job: RenderJob, instant: Instant, camera: Camera, draw: random.Random) -> list[Instant | None]:
+    """The instant with each planted change that can be made, and now and then another moment in its place."""
+    found = [edited(instant, camera, edit=edit, draw=draw) for edit in EDITS]
+    if draw.random() < 0.3:
+        far = [moved(there, jitter=job.jitter)[0] for there in dump.instants]
+        far = [t for t in far if np.hypot(t.ego_x_m - instant.ego_x_m, t.ego_y_m - instant.ego_y_m) > APART_M]
+        found.append(draw.choice(far) if far else None)
+    return found
 
 
 def _share(one: Rgb, two: Rgb) -> NDArray[np.float32]:
@@ -67,47 +73,58 @@ def _share(one: Rgb, two: Rgb) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(differs, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _picked(seen: Any, planes: Any, share: Any, kinds: tuple[int, ...], rng: np.random.Generator) -> Cells:
-    """Some cells of random ordered pairs: half of the pairs show the same scene; of changed ones half the cells are changed."""
-    parts: list[tuple[Any, ...]] = []
-    for _ in range(PAIRS_EACH):
-        source, target = rng.choice(VIEWS_EACH, 2, replace=False)
-        was = int(rng.integers(2))
-        now = was if rng.random() < 0.5 else 1 - was
-        truth = np.zeros((ROWS, COLUMNS)) if now == was else share[target]
-        rows, columns = _cells(truth, rng)
-        said = told(CONDITIONS[kinds[source]], CONDITIONS[kinds[target]])[None].repeat(len(rows), 0)
-        parts.append((
-            seen[was, source][rows, columns], seen[now, target][rows, columns], planes[was][rows, columns], said,
-            (truth[rows, columns] >= MOST).astype(np.float32),
-        ))  # fmt: skip
-    return Cells(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+def _looked(rows: list[dict[int, Rgb]], kinds: list[int], share: Any, boxes: list[Any], draw: random.Random) -> Lesson:
+    rng = np.random.default_rng(draw.randrange(1 << 28))
+    flat = [(row, at, picture) for row, pictures in enumerate(rows) for at, picture in pictures.items()]
+    seen = features([worn(picture, rng) if rng.random() < SPOILED else picture for _, _, picture in flat]).half().numpy()
+    maps, known = np.zeros((len(rows), VIEWS, *seen.shape[1:]), np.float16), np.full((len(rows), VIEWS), -1)
+    for (row, at, _), found in zip(flat, seen, strict=True):
+        maps[row, at], known[row, at] = found, kinds[at]
+    size = flat[0][2].shape
+    return Lesson(kinds=known, maps=maps, boxes=np.stack([box_planes(held, size=size) for held in boxes]), share=share)
 
 
-def _cells(truth: NDArray[Any], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    same, other = np.argwhere(truth <= LEAST), np.argwhere(truth >= MOST)
-    picked = [rng.permutation(cells)[:CELLS_EACH] for cells in (same, other)]
-    found = np.concatenate(picked)
-    return found[:, 0], found[:, 1]
-
-
-def fit(cells: Cells, *, epochs: int, batch: int, seed: int) -> Any:
-    """The trained head: AdamW on the cross-entropy of every cell."""
+def fit(lessons: Sequence[Lesson], *, steps: int, pairs: int, seed: int) -> Any:
+    """The trained head: AdamW on the cross-entropy of every cell, and of each picture's worst cells, which is what the gate asks."""
     import torch
     from torch.nn import functional
     from tqdm import tqdm
 
     torch.manual_seed(seed)
-    rng, model, count = np.random.default_rng(seed), head(), len(cells.differs)
-    steps = epochs * (count // batch)
+    rng, model = np.random.default_rng(seed), head()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     for _ in tqdm(range(steps), desc="fit", disable=None):
-        rows = rng.integers(count, size=batch)
-        *inputs, wanted = (torch.from_numpy(part[rows].astype(np.float32)) for part in cells)
-        loss = functional.binary_cross_entropy_with_logits(model(*inputs), wanted)
+        inputs, share = _drawn(lessons, pairs, rng)
+        logits = model(*inputs)
+        asked, wanted = ((share <= LEAST) | (share >= MOST)).float(), (share >= MOST).float()
+        cells = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none", pos_weight=torch.tensor(4.0))
+        worst = functional.avg_pool2d(logits.reshape(pairs, 1, ROWS, COLUMNS), 2, stride=1).flatten(1).logsumexp(dim=1)
+        changed = (wanted.reshape(pairs, -1).sum(dim=1) > 0).float()
+        whole = functional.binary_cross_entropy_with_logits(worst, changed)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        ((cells * asked).sum() / asked.sum() + PICTURE_WEIGHT * whole).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return model.eval()
+
+
+def _drawn(lessons: Sequence[Lesson], pairs: int, rng: np.random.Generator) -> tuple[tuple[Any, ...], Any]:
+    """Inputs of the head and the share that differs, for whole maps of random ordered pairs; half of them show the same scene."""
+    import torch
+
+    parts: list[list[Any]] = [[] for _ in range(5)]
+    while len(parts[0]) < pairs:
+        held = lessons[int(rng.integers(len(lessons)))]
+        row = int(rng.integers(1, len(held.kinds)))
+        was, now = ((0, 0), (row, row), (0, row), (row, 0))[rng.choice(4, p=(0.4, 0.1, 0.35, 0.15))]
+        able = [(a, b) for a in range(VIEWS) for b in range(VIEWS) if a != b and held.kinds[was, a] >= 0 and held.kinds[now, b] >= 0]
+        source, target = able[int(rng.integers(len(able)))]
+        said = told(CONDITIONS[held.kinds[was, source]], CONDITIONS[held.kinds[now, target]])
+        share = held.share[max(was, now), target] if was != now else np.zeros((ROWS, COLUMNS), np.float32)
+        covered, asked = np.moveaxis(held.boxes[was], 0, -1), np.tile(said, (ROWS, COLUMNS, 1))
+        values = held.maps[was, source], held.maps[now, target], covered, asked, share
+        for part, value in zip(parts, values, strict=True):
+            part.append(np.asarray(value, np.float32))
+    *inputs, shares = (torch.from_numpy(np.stack(part)) for part in parts)
+    return tuple(part.reshape(-1, part.shape[-1]) for part in inputs), shares.reshape(-1)
