@@ -78,7 +78,7 @@ def _conditions(store: Store) -> dict[str, str]:
 
 
 def _stacked(vectors: Sequence[Sequence[float]]) -> Vectors:
-    return np.array(vectors, np.float32).reshape(len(vectors), -1)
+    return np.array(vectors, np.float32).reshape(len(vectors), len(vectors[0]) if vectors else 0)
 
 
 def judge_stratum(name: str, outputs: Vectors, real: Vectors, groups: Sequence[str], *, seed: int = 0) -> list[BatchGate]:
