@@ -103,7 +103,7 @@ def fit(lessons: Sequence[Lesson], *, steps: int, pairs: int, seed: int) -> Any:
         changed = (wanted.reshape(pairs, -1).sum(dim=1) > 0).float()
         whole = functional.binary_cross_entropy_with_logits(worst, changed)
         optimizer.zero_grad()
-        ((cells * asked).sum() / asked.sum() + PICTURE_WEIGHT * whole).backward()  # type: ignore[no-untyped-call]
+        ((cells * asked).sum() / asked.sum() + PICTURE_WEIGHT * whole).backward()
         optimizer.step()
         schedule.step()
     return model.eval()
