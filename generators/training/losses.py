@@ -29,7 +29,7 @@ class Features:
     def __init__(self, *, device: str) -> None:
         from flywheel.encoder import network
 
-        self.net = network(device).requires_grad_(False)
+        self.net = network(device)
 
     def __call__(self, images: Any) -> tuple[list[Any], Any]:
         """(inner layers with unit vectors a place, (N, 1280) unit vectors) of images in [-1, 1]."""

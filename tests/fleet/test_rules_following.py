@@ -70,7 +70,7 @@ def test_rss_beside_a_neighbour(by_m: float, found: int) -> None:
 @pytest.mark.parametrize(("decel", "creep", "lane", "found"), [(2.0, 0.0, 0, 1), (0.95, 0.0, 0, 0), (2.0, 0.6, 0, 0), (2.0, 0.0, 1, 0)])
 def test_stationary_object(decel: float, creep: float, lane: int, found: int) -> None:
     ego = profile(V, [Push(4.0, 4.0 + V / decel, -decel)], duration_s=SECONDS)
-    gap = ego.way_at(SECONDS) + (16.0 if decel > 1 else 26.0)
+    gap = ego.way_at(SECONDS) + (12.0 if decel > 1 else 26.0)
     got = truths("stationary_object", ego, ahead(steady(creep), gap, lane=lane))
     assert [e.actors for e in got] == [("other",)] * found
 

@@ -234,3 +234,16 @@ def test_a_torn_note_is_bad_data(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="does not say which generator"):
         resolved(str(tmp_path), {})
     assert resolved("bundled", {"batch": 3}) == ("bundled", {"batch": 3})
+
+
+def test_the_feature_network_serves_training_whoever_loaded_it_first() -> None:
+    import torch
+
+    from flywheel import encoder
+    from generators.training.losses import Features
+
+    encoder.network.cache_clear()
+    encoder.embed([frame(40, 80)])
+    drawn = torch.rand(1, 3, 64, 64, requires_grad=True)
+    Features(device="cpu").loss(drawn, torch.rand(1, 3, 64, 64)).backward()
+    assert drawn.grad is not None and drawn.grad.abs().sum() > 0
