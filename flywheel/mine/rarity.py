@@ -10,7 +10,6 @@ from math import log10
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flywheel.errors import NotEvaluable, require
 from flywheel.types import Record
@@ -146,27 +145,30 @@ def corrected(events: int, *, exposure: float, audit: Audit, spread: float = 1.0
     return events * (audit.right / audit.found) / (audit.right / audit.true) / exposure, Interval(low=float(low), high=float(high))
 
 
-def _pearson(counts: Sequence[int], exposures: Sequence[float] | None) -> NDArray[np.float64] | None:
-    """Each group's share of Pearson's chi-square, its mean over the degrees of freedom; None if that says nothing."""
+def dispersion(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float | None:
+    """How much more counts of independent groups vary than Poisson's (1): Pearson's chi-square over its degrees of freedom.
+
+    With equal exposures (the default) that is variance over mean. None with fewer than two groups or without an event.
+    """
     k = np.asarray(counts, np.float64)
     weight = np.ones(len(k)) if exposures is None else np.asarray(exposures, np.float64)
     k, weight = k[weight > 0], weight[weight > 0]
     if len(k) < 2 or k.sum() == 0:
         return None
     expected = weight * (k.sum() / weight.sum())
-    return np.asarray((k - expected) ** 2 / expected * (len(k) / (len(k) - 1)))
-
-
-def dispersion(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float | None:
-    """How much more counts of independent groups vary than Poisson's (1): Pearson's chi-square over its degrees of freedom.
-
-    With equal exposures (the default) that is variance over mean. None with fewer than two groups or without an event.
-    """
-    parts = _pearson(counts, exposures)
-    return None if parts is None else float(parts.mean())
+    return float(((k - expected) ** 2 / expected).sum() / (len(k) - 1))
 
 
 def likely_spread(counts: Sequence[int], exposures: Sequence[float] | None = None) -> float:
-    """The dispersion plus its standard error, at least 1: few groups shall not make an interval look narrow."""
-    parts = _pearson(counts, exposures)
-    return 1.0 if parts is None else max(1.0, float(parts.mean() + parts.std(ddof=1) / len(parts) ** 0.5))
+    """The spread to reckon with where it is only estimated, at least 1: few bursts shall not make an interval look narrow.
+
+    As Student's quantile stands for the normal one where a variance is estimated: the dispersion times the square of their ratio,
+    with as many degrees of freedom as there were bursts (events / dispersion; three at least, fewer than groups).
+    """
+    found = dispersion(counts, exposures)
+    if found is None:
+        return 1.0
+    bursts = min(sum(counts) / max(found, 1.0), len(counts) - 1)
+    at = (1 + CONFIDENCE) / 2
+    student = float(require("scipy.special", extra="mine").stdtrit(max(bursts, 3.0), at))
+    return max(1.0, found * (student / NormalDist().inv_cdf(at)) ** 2)
