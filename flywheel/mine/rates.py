@@ -26,7 +26,7 @@ class Rate(Record):
     """Events per unit of exposure (`per`: h, km or encounter), all intervals 95 %; numbers are None without exposure.
 
     `dispersion`: how much more vehicle-days vary than Poisson's (1); `clustered` is as much wider than `garwood`,
-    with the standard error of that added. `rarity` is -log10 of
+    and wider still where few bursts tell of it. `rarity` is -log10 of
     `upper`, the one-sided 95 % bound of the rate, clustering counted. `corrected`: with the detector's own errors taken out.
     """
 
