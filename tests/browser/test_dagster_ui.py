@@ -43,22 +43,16 @@ def page(chromium):
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
-        yield browser.new_page(viewport={"width": 1600, "height": 900})
+        page = browser.new_page(viewport={"width": 1600, "height": 900})
+        skip = page.get_by_role("button", name="Skip")  # of a welcome that may come at any moment, once per Dagster home
+        page.add_locator_handler(skip, lambda button: button.click())
+        yield page
         browser.close()
 
 
 def screenshot(page, name: str) -> None:
     if folder := os.environ.get("FLYWHEEL_SCREENSHOTS"):
         page.screenshot(path=str(Path(folder) / f"{name}.png"))
-
-
-def dismiss_welcome(page) -> None:
-    skip = page.get_by_role("button", name="Skip")
-    try:
-        skip.wait_for(timeout=5000)
-        skip.click()
-    except Exception:  # noqa: BLE001 - the modal shows only once per Dagster home
-        return
 
 
 def runs(env: dict[str, str]) -> dict[str, str]:
@@ -71,7 +65,6 @@ def runs(env: dict[str, str]) -> dict[str, str]:
 
 def test_the_graph_is_shown_left_to_right(dagster_url, page):
     page.goto(f"{dagster_url}/asset-groups")
-    dismiss_welcome(page)
     page.get_by_text("publish", exact=True).last.wait_for(timeout=60000)
     page.keyboard.press("Alt+e")  # expand all groups
     for name in ("landed_logs", "events", "variations", "dataset", "registration"):
@@ -87,7 +80,6 @@ def test_the_graph_is_shown_left_to_right(dagster_url, page):
 def test_a_click_starts_a_materialization_that_succeeds(dagster_url, page, spun):
     before = runs(spun.env)
     page.goto(f"{dagster_url}/assets/coverage")
-    dismiss_welcome(page)
     page.get_by_role("button", name="Materialize").first.click(timeout=60000)
     end = time.monotonic() + 120
     while time.monotonic() < end:

@@ -8,11 +8,13 @@ import pytest
 from flywheel.store import DiskStore
 
 
-@pytest.fixture(autouse=True)
-def floors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def floors() -> Iterator[None]:
     """Floors that do not move when the gates are calibrated again."""
     held = {"integrity": 0.99, "structure": 0.3, "labels": 0.5, "content": 0.5, "condition": 0.5, "change": 0.1, "motion": 0.6, "flow": 0.5}
-    monkeypatch.setattr("flywheel.curate.rules.floor_of", held.__getitem__)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flywheel.curate.rules.floor_of", held.__getitem__)
+        yield
 
 
 @pytest.fixture(scope="session")
