@@ -15,10 +15,9 @@ LOOKS = 5
 
 def _silences(t_ns: Ints, drive: Drive, entry: Scenario) -> list[tuple[int, int]]:
     """(last sample before, first after) of every gap; the drive's own ends bound the first and the last."""
-    period = Clock(t_ns, 0).period_ns
-    edges = np.concatenate([[min(drive.t0_ns, t_ns[0])], t_ns, [max(drive.t1_ns, t_ns[-1])]])
-    gap = np.diff(edges)
-    long = (gap > entry.settings["periods"] * period) & (gap >= entry.min_duration_s * NS)
+    clock, edges = Clock(t_ns, 0), np.concatenate([[min(drive.t0_ns, t_ns[0])], t_ns, [max(drive.t1_ns, t_ns[-1])]])
+    gap = np.concatenate([edges[1:2] - edges[:1], clock.steps_ns, edges[-1:] - edges[-2:-1]])
+    long = (gap > entry.settings["periods"] * clock.period_ns) & (gap >= entry.min_duration_s * NS)
     return [(int(edges[i]), int(edges[i + 1])) for i in np.flatnonzero(long)]
 
 

@@ -50,7 +50,7 @@ class Drive:
         self.tables = tables
         self.default_condition, self.lighting = default_condition, lighting
         self._series: dict[str, tuple[Ints, Reals]] = {}
-        self._times: dict[bytes, Ints] = {}  # the times of samples by the bits that say which rows have one
+        self._rows: dict[bytes, tuple[Ints, Ints]] = {}  # rows with a sample and their times, by the bits that say which
         self.memo: dict[Any, Any] = {}  # what others worked out once for this drive: hits, boxes, answers
         self.drive_id = str(tables.row["drive_id"])
         self.t0_ns, self.t1_ns = int(tables.row["t0_ns"]), int(tables.row["t1_ns"])
@@ -158,13 +158,12 @@ class Drive:
     def series(self, name: str) -> tuple[Ints, Reals]:
         """Times and values of a signal's own samples; none where the drive does not have it."""
         if name not in self._series:
-            self._series[name] = series(self.tables.signals, name, times_of=self._times)
+            self._series[name] = series(self.tables.signals, name, rows_of=self._rows)
         return self._series[name]
 
     def highest(self, name: str) -> float:
-        """The largest value of a signal, -inf without any; quicker than its series."""
-        found = pa.compute.max(self.tables.signals[name]).as_py()
-        return -np.inf if found is None or np.isnan(found) else float(found)
+        """The largest value of a signal, -inf without any."""
+        return float(self.series(name)[1].max(initial=-np.inf))
 
     @cached_property
     def grid_ns(self) -> Ints:

@@ -40,18 +40,29 @@ class Clock:
     max_gap_ns: int
 
     @cached_property
+    def steps_ns(self) -> Ints:
+        """From each sample to the next."""
+        return np.diff(self.t_ns)
+
+    @cached_property
     def period_ns(self) -> int:
         """Median step; 0 with fewer than two samples. A step that more than half of all are equal to needs no sorting."""
         if len(self.t_ns) < 2:
             return 0
-        steps = np.diff(self.t_ns)
+        steps = self.steps_ns
         guess = steps[len(steps) // 2]
         return int(guess if 2 * np.count_nonzero(steps == guess) > len(steps) else np.median(steps))
+
+    def bridging(self, max_gap_ns: int) -> "Clock":
+        """The same times with another longest step."""
+        made = Clock(self.t_ns, max_gap_ns)
+        vars(made).update(steps_ns=self.steps_ns, period_ns=self.period_ns)
+        return made
 
     @cached_property
     def broken(self) -> Mask:
         """True at each sample that follows a gap."""
-        return np.diff(self.t_ns, prepend=self.t_ns[:1]) > self.max_gap_ns
+        return np.concatenate([np.zeros(min(len(self.t_ns), 1), bool), self.steps_ns > self.max_gap_ns])
 
     @cached_property
     def breaks(self) -> Ints:

@@ -14,6 +14,7 @@ from flywheel.types import LIGHTINGS, WEATHERS
 
 EGO_GAP_S = 0.5
 COARSE_S = 0.05
+NO_ROWS = np.zeros(0, np.int64)
 CURVE_SPEED_MPS = 3.0
 # Indices of LIGHTINGS and WEATHERS are used below: day, dusk, night, low_sun and clear, fog, rain, snow.
 CONDITION_NAMES = [f"{lighting}_{weather}" for lighting in LIGHTINGS for weather in WEATHERS]
@@ -29,39 +30,38 @@ def times(table: pa.Table) -> Ints:
     return np.asarray(table["t_ns"].to_numpy(), np.int64)
 
 
-def series(table: pa.Table, name: str, *, times_of: dict[bytes, Ints] | None = None) -> tuple[Ints, Reals]:
-    """Times and values of a column's own samples, nulls and what is not finite left out.
+def series(table: pa.Table, name: str, *, rows_of: dict[bytes, tuple[Ints, Ints]] | None = None) -> tuple[Ints, Reals]:
+    """Times and values of a float64 column's own samples, nulls and what is not finite left out.
 
-    `times_of` keeps the times for other columns that have samples in exactly the same rows.
+    `rows_of` keeps rows and times for other columns that have samples in exactly the same rows.
     """
-    chosen = table[name]
-    values = np.asarray(chosen.drop_null().to_numpy(), np.float64)
-    at, known = _times_known(table, chosen, {} if times_of is None else times_of), np.isfinite(values)
+    held = {} if rows_of is None else rows_of
+    chosen = table[name].combine_chunks() if table[name].num_chunks != 1 else table[name].chunk(0)
+    if chosen.null_count == len(chosen):
+        return np.zeros(0, np.int64), np.zeros(0)
+    if chosen.null_count == 0:
+        at, values = held.setdefault(b"", (NO_ROWS, times(table)))[1], np.asarray(chosen.to_numpy(), np.float64)
+    else:
+        rows, at = _rows_known(table, chosen, held)
+        values = np.frombuffer(chosen.buffers()[1], np.float64)[chosen.offset + rows]
+    known = np.isfinite(values)
     return (at, values) if known.all() else (at[known], values[known])
 
 
-def _times_known(table: pa.Table, chosen: pa.ChunkedArray, times_of: dict[bytes, Ints]) -> Ints:
-    """The times of a column's rows that are not null."""
-    if chosen.null_count == len(table):
-        return np.zeros(0, np.int64)
-    if chosen.null_count == 0:
-        return times_of.setdefault(b"", times(table))
-    valid = chosen.is_valid().combine_chunks()
+def _rows_known(table: pa.Table, chosen: pa.Array, held: dict[bytes, tuple[Ints, Ints]]) -> tuple[Ints, Ints]:
+    """The rows in which a column is not null, and their times."""
+    valid = chosen.is_valid()
     bits = valid.buffers()[1].to_pybytes()
-    if bits not in times_of:
-        times_of[bits] = times(table)[valid.to_numpy(zero_copy_only=False)]
-    return times_of[bits]
+    if bits not in held:
+        rows = np.flatnonzero(valid.to_numpy(zero_copy_only=False)).astype(np.int64)
+        held[bits] = rows, times(table)[rows]
+    return held[bits]
 
 
 def resample(t_ns: Ints, known: tuple[Ints, Reals]) -> Reals:
     """Linear interpolation of (times, values) at t_ns; the outermost values hold beyond the ends."""
     at, values = known
-    if len(at) == 1:
-        return np.full(len(t_ns), values[0])
-    right = np.clip(np.searchsorted(at, t_ns), 1, len(at) - 1)
-    low, high = at[right - 1], at[right]
-    share = np.clip((t_ns - low) / np.maximum(high - low, 1), 0.0, 1.0)
-    return np.asarray((1 - share) * values[right - 1] + share * values[right])
+    return np.asarray(np.interp(t_ns - at[0], at - at[0], values))
 
 
 def nearest(known_ns: Ints, t_ns: Ints) -> Ints:
@@ -157,7 +157,7 @@ def read_ego(signals: pa.Table, *, cutoff_hz: float) -> Ego | None:
     if len(t_ns) < 2:
         return None
     rate = Clock(t_ns, NS)
-    clock = Clock(t_ns, max(int(EGO_GAP_S * NS), 3 * rate.period_ns))
+    clock = rate.bridging(max(int(EGO_GAP_S * NS), 3 * rate.period_ns))
     pose = _pose(signals, t_ns)
     turning = _first_known(signals, t_ns, "yaw_rate_radps", "imu_yaw_rate_radps")
     if turning is None and pose is not None:

@@ -20,7 +20,8 @@ def _timed(drive: Drive, name: str) -> tuple[Clock, Reals]:
     t_ns, values = drive.series(name)
     key = ("clock", id(t_ns))  # the drive keeps its times, so that no other array can get this id
     if key not in drive.memo:
-        drive.memo[key] = Clock(t_ns, max(3 * Clock(t_ns, 0).period_ns, int(NS / SLOWEST_HZ)))
+        rate = Clock(t_ns, 0)
+        drive.memo[key] = rate.bridging(max(3 * rate.period_ns, int(NS / SLOWEST_HZ)))
     return drive.memo[key], values
 
 
