@@ -38,6 +38,19 @@ def show_one(
     _write(out, (picture or b"") if out.suffix == ".png" else variation_page(found, picture).encode())
 
 
+@command(variation, name="sheet")
+def sheet(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("sheet.png"),
+    parents: Annotated[int, typer.Option(min=1, help="How many originals, evenly chosen.")] = 8,
+    batch: Annotated[str | None, typer.Option(help="One batch only.")] = None,
+) -> None:
+    """A contact sheet: originals beside their variations, each with the gate that decided, its score and its floor."""
+    from flywheel.look.sheet import contact_sheet
+
+    _write(out, contact_sheet(open_store(root), batch_id=batch, parents=parents))
+
+
 @command(variation, name="take")
 def take(
     root: Root, variation_id: VariationId, out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("variation.png")

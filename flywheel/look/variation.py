@@ -112,19 +112,20 @@ def side_by_side(store: Store, row: Row, *, width_px: int = WIDTH_PX) -> bytes:
     """A PNG with parent and output beside each other, each `width_px` wide; of a clip one pair of frames below another. BadData without."""
     cv2 = require("cv2", extra="ingest")
     pairs = [
-        np.hstack([_pixels(store, frame[f"{part}_sha256"], frame[f"{part}_ext"], width_px) for part in ("parent", "output")])
+        np.hstack([pixels(store, frame[f"{part}_sha256"], frame[f"{part}_ext"], width_px) for part in ("parent", "output")])
         for frame in frames_of(row)
     ]
     return bytes(cv2.imencode(".png", np.vstack(pairs))[1])
 
 
-def _pixels(store: Store, sha256: str | None, ext: str | None, width_px: int) -> Any:
+def pixels(store: Store, sha256: str | None, ext: str | None, width_px: int) -> Any:
+    """A picture of the store (BGR), scaled to a width; BadData if it is not there or cannot be decoded."""
     cv2 = require("cv2", extra="ingest")
     key = media_key(sha256, ext) if sha256 and ext else ""
-    pixels = cv2.imdecode(np.frombuffer(store.get(key), np.uint8), cv2.IMREAD_COLOR) if key and store.exists(key) else None
-    if pixels is None:
+    image = cv2.imdecode(np.frombuffer(store.get(key), np.uint8), cv2.IMREAD_COLOR) if key and store.exists(key) else None
+    if image is None:
         raise BadData(f"there is no picture at {key or 'all: the variation failed'}, or it cannot be decoded")
-    return cv2.resize(pixels, (width_px, round(pixels.shape[0] * width_px / pixels.shape[1])), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (width_px, round(image.shape[0] * width_px / image.shape[1])), interpolation=cv2.INTER_AREA)
 
 
 def variation_page(found: VariationView, picture: bytes | None) -> str:
