@@ -10,8 +10,9 @@ import dagster as dg
 from assets.partitions import landing_batches
 from assets.report import Metadata, image_grid, markdown_table, picture, table_metadata, table_spec
 from assets.resources import Flywheel, reported
-from flywheel.generate.protocol import Generator
+from flywheel.generate.protocol import Generator, GeneratorInfo
 from flywheel.links import link_to
+from flywheel.store import Store
 from flywheel.tables import read_table
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ OWNERS = ["team:ml-engineering"]
 
 
 class GenerateConfig(dg.Config):
-    """Which generator, how many variations a batch may cost, and what share of them again for what the gates turned away."""
+    """Which generator and, if not every condition is wanted, which recipe (`flywheel recipes`); how many variations a batch may cost,
+    and what share of them again for what the gates turned away."""
 
     generator: str = "bundled"
+    recipe: str = ""
     budget: int = 32
     retries: float = 0.25
 
@@ -32,6 +35,15 @@ class PlanConfig(GenerateConfig):
     """Also: whether to plan again where a batch has a plan already."""
 
     replan: bool = False
+
+
+def planned(store: Store, batch: str, config: GenerateConfig, *, info: GeneratorInfo, replan: bool = False) -> "Plan":
+    """The batch's plan: the pinned one, or a new one."""
+    from flywheel.generate.plan import plan_batch
+    from flywheel.generate.recipes import recipe_named
+
+    recipe = recipe_named(config.recipe) if config.recipe else None
+    return plan_batch(store, batch, generator=info, budget=config.budget, recipe=recipe, replan=replan)
 
 
 @lru_cache(maxsize=2)
@@ -54,11 +66,9 @@ def load_generator(name: str) -> Generator:
     "Pinned, so that a rerun asks for the same.",
 )
 def generation_plan(context: dg.AssetExecutionContext, flywheel: Flywheel, config: PlanConfig) -> dg.MaterializeResult:
-    from flywheel.generate.plan import plan_batch
-
     info = load_generator(config.generator).info
     with reported():
-        plan = plan_batch(flywheel.store(), context.partition_key, generator=info, budget=config.budget, replan=config.replan)
+        plan = planned(flywheel.store(), context.partition_key, config, info=info, replan=config.replan)
     return dg.MaterializeResult(metadata=_plan_metadata(plan))
 
 
@@ -98,14 +108,13 @@ def _plan_metadata(plan: "Plan") -> Metadata:
 )
 def variations(context: dg.AssetExecutionContext, flywheel: Flywheel, config: GenerateConfig) -> dg.MaterializeResult:
     from flywheel.generate.effect import effect
-    from flywheel.generate.plan import plan_batch
     from flywheel.generate.retry import RetryPolicy, retry_rejected
     from flywheel.generate.run import run_plan
 
     store, batch = flywheel.store(), context.partition_key
     generator = load_generator(config.generator)
     with reported():
-        plan = plan_batch(store, batch, generator=generator.info, budget=config.budget)
+        plan = planned(store, batch, config, info=generator.info)
         report = run_plan(store, plan, generator)
         again = retry_rejected(store, plan, generator, policy=RetryPolicy(share=config.retries))
         change = effect(store, plan)

@@ -177,3 +177,14 @@ def test_an_event_that_needs_its_condition_gets_no_other() -> None:
     bound = _frame(0, "a", "night_clear", 0).model_copy(update={"only": ("night_clear", "night_rain")})
     assert [choice.target for choice in _pick([bound], 9, 9)] == ["night_rain"]
     assert "only" not in bound.content() and "odd" not in bound.content()
+
+
+def test_a_dagster_run_may_name_a_recipe(store: Store) -> None:
+    from assets.generate import GenerateConfig, planned
+    from flywheel.errors import BadData
+
+    with pytest.raises(BadData, match="thin_cells_v1"):
+        planned(store, BATCH, GenerateConfig(recipe="night_of_the_rain"), info=INFO)
+    plan = planned(store, BATCH, GenerateConfig(recipe="night_rain_v1", budget=3), info=INFO)
+    assert plan.recipe == "night_rain_v1" and {request.target_condition for request in plan.requests} == {NIGHT_RAIN.name}
+    assert planned(store, BATCH, GenerateConfig(), info=INFO) == plan, "the pinned plan holds"
