@@ -1,5 +1,6 @@
 """The bundled generator: a small pixel-space model trained on the sample fleet's renders; runs on two CPU cores."""
 
+import copy
 import json
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ class BundledGenerator:
         held, index = weights_sha256(folder), _settings(folder)
         self._folder, self._device, self._batch, self._size = folder, device, batch, (index["width_px"], index["height_px"])
         first = index["steps"] > 1 or steps is not None
+        self._share = 1.0
         self._steps, self._particles = int(steps or index["steps"]), bool(index["particles"] if particles is None else particles)
         how: dict[str, Parameter] = {"steps": self._steps, "sampler": "ddim"} if first else {"particles": int(self._particles)}
         self.info = GeneratorInfo(
@@ -49,6 +51,14 @@ class BundledGenerator:
     def _pipeline(self) -> Any:
         """The loaded pipeline; only drawing needs it, planning does not."""
         return _load(self._folder, self._device)
+
+    def at_strength(self, share: float) -> "BundledGenerator":
+        """The same model with this share of what it changes at each pixel; above 1 it goes further than it was taught."""
+        self._pipeline  # noqa: B018 (loaded here, so that both have it)
+        other = copy.copy(self)
+        other._share = share
+        other.info = self.info.model_copy(update={"parameters": {**self.info.parameters, "strength": share}})
+        return other
 
     def generate(self, batch: list[GenerateInput]) -> list[Output]:
         """One redrawn frame an item, each of its own size; drawn at the model's working size in between.
@@ -65,7 +75,15 @@ class BundledGenerator:
             np.stack(frames), labels, [item.seed for item in items], steps=self._steps, particles=self._particles,
             places=[item.clip for item in items],
         )  # fmt: skip
-        return [restored(image, frame, item.rgb) for image, frame, item in zip(drawn, frames, items, strict=True)]
+        shown = (_mixed(frame, image, self._share) for image, frame in zip(drawn, frames, strict=True))
+        return [restored(image, frame, item.rgb) for image, frame, item in zip(shown, frames, items, strict=True)]
+
+
+def _mixed(frame: NDArray[np.uint8], drawn: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:
+    """The frame with a share of the change to what was drawn."""
+    if share == 1:
+        return drawn
+    return np.asarray(np.clip(np.rint(frame + share * (drawn.astype(np.float32) - frame)), 0, 255), np.uint8)
 
 
 def _settings(folder: Path) -> dict[str, int]:

@@ -9,6 +9,7 @@ import pytest
 from generator_items import frame, item
 
 from flywheel.errors import BadData
+from flywheel.generate.protocol import Adjustable
 from flywheel.types import CONDITIONS, Condition
 from generators import registry
 from generators.bundled import WEIGHTS, BundledGenerator
@@ -84,6 +85,16 @@ def test_the_info_tells_weights_and_how_they_draw(drawer: BundledGenerator, tiny
     without = BundledGenerator(weights=tiny, device="cpu", particles=False).info
     assert without.digest != info.digest, "other settings are another generator"
     assert without.weights_sha256 == info.weights_sha256
+
+
+def test_strength_is_the_share_of_the_change_that_is_kept(drawer: BundledGenerator) -> None:
+    one, (whole,) = item(rgb=frame(50, 96)), drawer.generate([item(rgb=frame(50, 96))])
+    half, again = drawer.at_strength(0.5), drawer.at_strength(1.0)
+    assert isinstance(drawer, Adjustable) and half.info.parameters == {**drawer.info.parameters, "strength": 0.5}
+    assert again.generate([one])[0].tobytes() == whole.tobytes() == drawer.generate([one])[0].tobytes()
+    (drawn,) = half.generate([one])
+    assert isinstance(drawn, np.ndarray) and isinstance(whole, np.ndarray)
+    assert np.abs(drawn - (one.rgb / 2 + whole / 2)).max() <= 1
 
 
 def test_weights_of_the_first_edition_still_draw(first: Path) -> None:
