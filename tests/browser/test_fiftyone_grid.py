@@ -73,6 +73,8 @@ def page(app: str) -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         sheet = browser.new_page(viewport={"width": 1600, "height": 1000})
         sheet.set_default_timeout(PATIENCE_S * 1000)
+        sheet.goto(app)
+        sheet.wait_for_url("**/datasets/flywheel-review*")  # the session's own view has come; it would replace a page opened before it
         yield sheet
         browser.close()
 
