@@ -18,7 +18,7 @@ from flywheel.fleet.scene import Camera, Instant
 from flywheel.generate.gates import Sample
 from flywheel.types import CONDITIONS, Condition, short_id
 from generators.training.edits import Edit, boxes_of, edited, is_visible
-from generators.training.scenes import SceneDump, read_dump
+from generators.training.scenes import SceneDump
 
 GOOD = "good"
 BAD = (
@@ -60,13 +60,6 @@ class Scene:
     def sample(self, output: Rgb, source: Condition, target: Condition) -> Sample:
         """An output for this scene's parent."""
         return Sample(self.views[source], output, source, target, self.boxes)
-
-
-def scenes_of(files: Sequence[str], *, each: int) -> Iterator[Scene]:
-    """`each` evenly spaced instants of every drive."""
-    for file in files:
-        dump = read_dump(file)
-        yield from (Scene(dump, number * len(dump.instants) // each) for number in range(min(each, len(dump.instants))))
 
 
 def good_cases(scene: Scene, *, count: int) -> list[Case]:

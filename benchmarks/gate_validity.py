@@ -62,12 +62,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=numbers, default=numbers("54-60"))
     parser.add_argument("--each", type=int, default=10, help="instants of each drive")
     parser.add_argument("--goods", type=int, default=5, help="true renders of each instant")
+    parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--rows", type=Path, help="keep every score here (JSON lines), or take them from here if they are there")
     given = parser.parse_args()
     if given.rows and given.rows.is_file():
         rows = [json.loads(line) for line in given.rows.read_text().splitlines()]
     else:
-        rows = list(rows_of(given.scenes, given.seeds, each=given.each, goods=given.goods, bads=True))
+        rows = list(rows_of(given.scenes, given.seeds, each=given.each, goods=given.goods, bads=True, workers=given.workers))
         keep(rows, given.rows)
     held = read_limits().gates
     floors = {gate: held[gate].floor for gate in ALL}

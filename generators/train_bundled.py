@@ -14,7 +14,7 @@ from generators.training.card import new_pipeline, save_checkpoint, write_card
 from generators.training.evaluate import evaluate, score_table
 from generators.training.loop import Trainer, train
 from generators.training.losses import load_features
-from generators.training.scenes import dump_files, jobs_of, render_all, training_jobs
+from generators.training.scenes import dump_files, jobs_of, render_all, render_view, training_jobs
 from generators.training.settings import Settings
 
 START = time.monotonic()
@@ -59,10 +59,10 @@ def main(arguments: list[str] | None = None) -> None:
     tests = jobs_of(test_files, views=1)
     tests = tests[:: max(1, len(tests) // settings.evaluate_views)][: settings.evaluate_views]
     jobs = training_jobs(train_files, views=settings.views, seed=settings.seed)[: settings.capacity]
-    views = [pictures for pictures, _ in render_all(tests, workers=settings.workers)]
+    views = [pictures for pictures, _ in render_all(tests, workers=settings.workers, make=render_view)]
     say(f"rendered {len(views)} held-out views")
     bank = Bank(len(jobs), device=device, height_px=views[0].shape[1], width_px=views[0].shape[2])
-    bank.start(render_all(jobs, workers=settings.workers))
+    bank.start(render_all(jobs, workers=settings.workers, make=render_view))
     bank.wait(settings.first_views)
     trainer = Trainer(settings, bank, features, device=device)
     say(f"{bank.filled} views in memory, training starts with {sum(p.numel() for p in trainer.net.parameters()) / 1e6:.2f} M parameters")

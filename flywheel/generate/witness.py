@@ -1,8 +1,7 @@
 """Does the picture still show what its parent shows, and nothing else: a small network that looks at both, cell by cell.
 
-Frozen ImageNet features of parent and output (the first eleven blocks of the packaged EfficientNet-Lite0) go through a head that
-`python -m generators.train_witness` fits on planted changes: true renders against renders with a road user taken away, added or
-moved, and against other moments. It gives for each cell of 8 px the chance that the content differs.
+`python -m generators.train_witness` trains it on planted changes: true renders against renders with a road user taken away, added or
+moved, against other moments, and against spoiled ones. It gives for each cell of 8 px the chance that the content differs.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flywheel.encoder import GPU_BATCH, network
+from flywheel.encoder import GPU_BATCH
 from flywheel.errors import BadData, require
 from flywheel.geometry import VRU, ImageBox
 from flywheel.types import LIGHTINGS, WEATHERS, Condition
@@ -23,9 +22,9 @@ Plane = NDArray[np.float32]
 WEIGHTS = Path(__file__).parents[1] / "weights" / "witness.safetensors"
 WIDTH_PX, HIGH_PX, CELL_PX = 320, 192, 8
 COLUMNS, ROWS = WIDTH_PX // CELL_PX, HIGH_PX // CELL_PX
-FEATURES, MASKS = 240, 3
+MASKS, FINER = 3, 2  # boxes are told at twice the cells' resolution
 BOX_MIN_PX, BOXES_MAX = 6, 12
-TOLD = 2 * (len(LIGHTINGS) + len(WEATHERS))
+LOOKS = len(LIGHTINGS) + len(WEATHERS)
 
 
 class Pair(Protocol):
@@ -76,53 +75,33 @@ def _sure(odds: float) -> float:
     return float(1 / (1 + np.exp(min(odds, 700.0))))
 
 
-def features(images: Sequence[Rgb], *, device: str = "cpu", batch: int = 16) -> Any:
-    """(N, 24, 40, 240) features of each cell of N pictures, on the device: at 8 px, the same over 3 x 3 cells, and at 16 px."""
-    torch, cv2 = require("torch", extra="generate"), require("cv2", extra="generate")
-    found = []
-    for start in range(0, len(images), batch):
-        small = [cv2.resize(image, (WIDTH_PX, HIGH_PX), interpolation=cv2.INTER_AREA) for image in images[start : start + batch]]
-        pixels = torch.from_numpy((np.stack(small).astype(np.float32) - 127) / 128).permute(0, 3, 1, 2).to(device)
-        with torch.inference_mode():
-            found.append(_cells(network(device), pixels, torch))
-    return torch.cat(found)
+def shrunk(image: Rgb) -> Rgb:
+    """(192, 320, 3) the picture as the network looks at it."""
+    cv2 = require("cv2", extra="generate")
+    return np.asarray(cv2.resize(image, (WIDTH_PX, HIGH_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _cells(net: Any, pixels: Any, torch: Any) -> Any:
-    """The maps after blocks 2, 4 and 10, brought to the cells' size."""
-    functional = torch.nn.functional
-    x, maps = net._swish(net._bn0(net._conv_stem(pixels))), {}
-    for number, block in enumerate(net._blocks[:11]):
-        x = maps[number] = block(x)
-    fine = functional.avg_pool2d(maps[2], 2)
-    around = functional.avg_pool2d(fine, 3, stride=1, padding=1, count_include_pad=False)
-    near = functional.avg_pool2d(maps[4], 3, stride=1, padding=1, count_include_pad=False)
-    wide = functional.interpolate(maps[10], scale_factor=2, mode="bilinear", align_corners=False)
-    return torch.cat([fine, maps[4], around, near, wide], dim=1).permute(0, 2, 3, 1)
-
-
-def told(source: Condition, target: Condition) -> Plane:
-    """(18,) which lighting and weather the parent has and the output shall have."""
-    names = [*LIGHTINGS, *WEATHERS]
-    return np.array([float(name in (c.lighting, c.weather)) for c in (source, target) for name in names], np.float32)
+def look_of(condition: Condition) -> Plane:
+    """(8,) which lighting and weather a picture has or shall have."""
+    return np.array([float(name in (condition.lighting, condition.weather)) for name in (*LIGHTINGS, *WEATHERS)], np.float32)
 
 
 def box_planes(boxes: Sequence[ImageBox], *, size: tuple[int, ...]) -> Plane:
-    """(3, 24, 40) how far each cell is covered by vehicles' boxes, by those of people, and by any box's edge."""
-    planes = np.zeros((MASKS, ROWS, COLUMNS), np.float32)
+    """(3, 48, 80) how far each half cell is covered by vehicles' boxes, by those of people, and by any box's edge."""
+    planes = np.zeros((MASKS, FINER * ROWS, FINER * COLUMNS), np.float32)
     for box in boxes:
-        inside = _cover(box, size)
+        inside = _cover(box, size, finer=FINER)
         kind = int(box.cls in VRU)
         planes[kind] = np.maximum(planes[kind], inside)
         planes[2] = np.maximum(planes[2], 4 * inside * (1 - inside))
     return planes
 
 
-def _cover(box: ImageBox, size: tuple[int, ...]) -> Plane:
-    """(24, 40) share of each cell inside a box."""
-    columns = _share(box.x0_px / size[1] * COLUMNS, box.x1_px / size[1] * COLUMNS, COLUMNS)
-    rows = _share(box.y0_px / size[0] * ROWS, box.y1_px / size[0] * ROWS, ROWS)
-    return np.asarray(rows[:, None] * columns[None], np.float32)
+def _cover(box: ImageBox, size: tuple[int, ...], *, finer: int = 1) -> Plane:
+    """(24, 40) share of each cell inside a box, or of each of `finer` times as many."""
+    rows, columns = finer * ROWS, finer * COLUMNS
+    across = _share(box.x0_px / size[1] * columns, box.x1_px / size[1] * columns, columns)
+    return np.asarray(_share(box.y0_px / size[0] * rows, box.y1_px / size[0] * rows, rows)[:, None] * across[None], np.float32)
 
 
 def _share(low: float, high: float, count: int) -> Plane:
@@ -130,33 +109,43 @@ def _share(low: float, high: float, count: int) -> Plane:
     return np.asarray(np.clip(np.minimum(at + 1, high) - np.maximum(at, low), 0, 1), np.float32)
 
 
-def head() -> Any:
-    """The untrained head, a torch module."""
-    from flywheel.generate.witness_head import Head
+def trained(file: Path) -> Any:
+    """The network with the weights of a file, ready to look; BadData where there is none."""
+    from flywheel.generate.witness_net import Net
 
-    return Head()
+    if not file.is_file():
+        raise BadData(f"no witness weights at {file}; train them with: python -m generators.train_witness --help")
+    with require("torch", extra="generate").inference_mode(False):
+        net = Net()
+        net.load_state_dict(require("safetensors.torch", extra="generate").load_file(str(file)))
+        return net.eval().requires_grad_(False)
 
 
 @lru_cache(maxsize=2)
 def _trained(device: str) -> Any:
-    if not WEIGHTS.is_file():
-        raise BadData(f"no witness weights at {WEIGHTS}; train them with: python -m generators.train_witness --help")
-    made = head()
-    made.load_state_dict(require("safetensors.torch", extra="generate").load_file(str(WEIGHTS)))
-    return made.eval().to(device)
+    return trained(WEIGHTS).to(device)
 
 
 def differs(pairs: Sequence[Pair], *, device: str = "cpu", batch: int = 16) -> Plane:
-    """(N, 24, 40) log odds of each cell that the output shows something else than the parent; BadData without trained weights."""
-    torch = require("torch", extra="generate")
-    judge = _trained(device)
-    shown = {id(image): image for pair in pairs for image in (pair.parent, pair.output)}
-    place = {key: at for at, key in enumerate(shown)}
-    seen = features(list(shown.values()), device=device, batch=batch)
-    was, now = (seen[[place[id(getattr(pair, name))] for pair in pairs]] for name in ("parent", "output"))
-    planes = np.stack([box_planes(pair.boxes, size=pair.parent.shape) for pair in pairs])
-    said = np.stack([told(pair.source, pair.target) for pair in pairs])[:, None, None].repeat(ROWS, 1).repeat(COLUMNS, 2)
-    inputs = (was, now, torch.from_numpy(planes).movedim(1, -1), torch.from_numpy(said))
+    """(N, 24, 40) log odds of each cell that the output shows something else than the parent; BadData without trained weights.
+
+    The mean of what the network says of the pictures and of their mirror images.
+    """
+    torch, net = require("torch", extra="generate"), _trained(device)
+    found = []
     with torch.inference_mode():
-        found = judge(*(part.to(device).reshape(-1, part.shape[-1]) for part in inputs))
-    return np.asarray(found.reshape(len(pairs), ROWS, COLUMNS).cpu().numpy(), np.float32)
+        for start in range(0, len(pairs), batch):
+            *shown, looks = (part.to(device) for part in inputs_of(pairs[start : start + batch]))
+            odds = net(*shown, looks) + net(*(part.flip(-1) for part in shown), looks).flip(-1)
+            found.append((odds / 2).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def inputs_of(pairs: Sequence[Pair]) -> tuple[Any, ...]:
+    """What the network is given of pairs: parents and outputs (N, 3, 192, 320), boxes (N, 3, 48, 80), conditions (N, 2, 8)."""
+    torch = require("torch", extra="generate")
+    shown = ([shrunk(getattr(pair, name)) for pair in pairs] for name in ("parent", "output"))
+    pictures = (torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 127.5 - 1 for images in shown)
+    boxes = np.stack([box_planes(pair.boxes, size=pair.parent.shape) for pair in pairs])
+    looks = np.stack([[look_of(pair.source), look_of(pair.target)] for pair in pairs])
+    return (*pictures, torch.from_numpy(boxes), torch.from_numpy(looks))

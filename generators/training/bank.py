@@ -1,12 +1,14 @@
 """All renders in device memory as uint8, filled by a thread while training already runs."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from flywheel.types import CONDITIONS
 from generators.training.scenes import View
 
+Made = TypeVar("Made")
 FALLS = {"rain": 0, "snow": 1}
 
 
@@ -34,40 +36,36 @@ class Pairs(Protocol):
         ...
 
 
-class Bank:
-    """`filled` views of 13 conditions each; batches are drawn from what is there so far."""
+class Filling(ABC, Generic[Made]):
+    """`filled` of `capacity` places, taken one after the other by a thread while others read them."""
 
-    def __init__(self, capacity: int, *, device: str, height_px: int, width_px: int) -> None:
-        import torch
-
-        self.pixels = torch.empty((capacity, len(CONDITIONS), 3, height_px, width_px), dtype=torch.uint8, device=device)
-        self.particles = torch.empty((capacity, len(FALLS), height_px, width_px), dtype=torch.uint8, device=device)
-        self.falls = torch.tensor([FALLS.get(condition.weather, -1) for condition in CONDITIONS], device=device)
-        self.filled = 0
+    def __init__(self, capacity: int) -> None:
+        self.capacity, self.filled = capacity, 0
         self._failed: BaseException | None = None
         self._done = threading.Event()
         self._stop = threading.Event()
 
-    def fill(self, renders: Generator[View]) -> None:
-        """Copies renders in until they or the places end; an error is kept for `check`."""
-        import torch
+    @abstractmethod
+    def put(self, place: int, made: Made) -> None:
+        """Keeps what was made in its place."""
 
+    def fill(self, all_made: Generator[Made]) -> None:
+        """Puts things in until they or the places end; an error is kept for `check`."""
         try:
-            for place, (images, particles) in zip(range(len(self.pixels)), renders, strict=False):
-                self.pixels[place].copy_(torch.from_numpy(images).permute(0, 3, 1, 2))
-                self.particles[place].copy_(torch.from_numpy(particles))
+            for place, made in zip(range(self.capacity), all_made, strict=False):
+                self.put(place, made)
                 self.filled = place + 1
                 if self._stop.is_set():
                     break
         except Exception as err:  # noqa: BLE001 - kept, and raised in the training thread by check()
             self._failed = err
         finally:
-            renders.close()
+            all_made.close()
             self._done.set()
 
-    def start(self, renders: Generator[View]) -> None:
+    def start(self, all_made: Generator[Made]) -> None:
         """Fills from a thread."""
-        threading.Thread(target=self.fill, args=(renders,), daemon=True).start()
+        threading.Thread(target=self.fill, args=(all_made,), daemon=True).start()
 
     def stop(self) -> None:
         """Ends the filling and waits for it."""
@@ -75,8 +73,8 @@ class Bank:
         self._done.wait(120)
 
     def wait(self, count: int) -> None:
-        """Returns when `count` views are there, or filling has ended."""
-        while self.filled < min(count, len(self.pixels)) and not self._done.wait(0.2):
+        """Returns when `count` places are filled, or filling has ended."""
+        while self.filled < min(count, self.capacity) and not self._done.wait(0.2):
             pass
         self.check()
 
@@ -84,6 +82,26 @@ class Bank:
         """Raises what went wrong while filling."""
         if self._failed is not None:
             raise self._failed
+
+
+class Bank(Filling[View]):
+    """`filled` views of 13 conditions each; batches are drawn from what is there so far."""
+
+    def __init__(self, capacity: int, *, device: str, height_px: int, width_px: int) -> None:
+        import torch
+
+        super().__init__(capacity)
+        self.pixels = torch.empty((capacity, len(CONDITIONS), 3, height_px, width_px), dtype=torch.uint8, device=device)
+        self.particles = torch.empty((capacity, len(FALLS), height_px, width_px), dtype=torch.uint8, device=device)
+        self.falls = torch.tensor([FALLS.get(condition.weather, -1) for condition in CONDITIONS], device=device)
+
+    def put(self, place: int, made: View) -> None:
+        """Copies the pictures and particles of one view in."""
+        import torch
+
+        images, particles = made
+        self.pixels[place].copy_(torch.from_numpy(images).permute(0, 3, 1, 2))
+        self.particles[place].copy_(torch.from_numpy(particles))
 
     def batch(self, count: int, *, same_share: float = 0.02, given_share: float = 0.5) -> Batch:
         """Random views and ordered pairs.

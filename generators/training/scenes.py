@@ -3,12 +3,12 @@
 import gzip
 import math
 import random
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from flywheel.types import CONDITIONS, Record, short_id
 Renders = NDArray[np.uint8]  # (13, H, W, 3), in the order of CONDITIONS
 Particles = NDArray[np.uint8]  # (2, H, W): opacity of the rain's streaks and of the snow's flakes, 255 is 1
 View = tuple[Renders, Particles]
+Made = TypeVar("Made")
 
 
 class SceneDump(Record):
@@ -118,17 +119,17 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def render_all(jobs: list[RenderJob], *, workers: int) -> Generator[View]:
-    """Views of the jobs, in order, drawn by `workers` processes a little ahead of the reader (or in this one if 0)."""
+def render_all(jobs: Iterable[RenderJob], *, workers: int, make: Callable[[RenderJob], Made]) -> Generator[Made]:
+    """What is made of the jobs, in order, by `workers` processes a little ahead of the reader (or in this one if 0)."""
     if workers == 0:
-        yield from (render_view(job) for job in jobs)
+        yield from (make(job) for job in jobs)
         return
     # Spawned: the parent has threads and, on a GPU machine, a CUDA context, which a fork would not survive.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
     try:
         ahead: list[Any] = []
         for job in jobs:
-            ahead.append(pool.submit(render_view, job))
+            ahead.append(pool.submit(make, job))
             if len(ahead) >= 4 * workers:
                 yield ahead.pop(0).result()
         yield from (future.result() for future in ahead)

@@ -2,6 +2,7 @@
 
 import gzip
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import torch
 
 from flywheel.fleet.scene import Actor, Block, Camera, Instant, Marking, Strip, World
 from flywheel.generate import witness
+from flywheel.generate.gates import Sample
+from flywheel.generate.witness_net import Net
 from flywheel.geometry import ImageBox
 from flywheel.types import Condition
-from generators.train_witness import _kept
+from generators.train_witness import lessons_of, write
 from generators.training.edits import EDITS, boxes_of, edited, is_visible
 from generators.training.scenes import RenderJob, SceneDump
-from generators.training.witness import VIEWS, Lesson, fit, lesson
+from generators.training.witness import VIEWS, WINDOW, Lesson, Lessons, fit, garbled, lesson
 
 
 def _car(name: str, x_m: float, y_m: float) -> Actor:
@@ -72,51 +75,96 @@ def test_a_change_must_be_seen_to_be_asked_for() -> None:
     assert is_visible(picture, spot) and not is_visible(picture, whisper)
 
 
-def test_a_lesson_holds_the_change_and_is_made_once(file: str, tmp_path: Path) -> None:
-    job = RenderJob(file=file, instant=0)
-    made = lesson(job)
-    assert made is not None and made.maps.shape[1:] == (VIEWS, witness.ROWS, witness.COLUMNS, witness.FEATURES)
-    assert made.share[0].max() == 0 and all(made.share[row].max() > 0.25 for row in range(1, len(made.share)))
-    assert (made.kinds[0] >= 0).all() and ((made.kinds[1:] >= 0).sum(axis=1) == 3).all()
-    kept = _kept(job, tmp_path)
-    assert kept is not None
-    before = kept.stat().st_mtime_ns
-    again = _kept(job, tmp_path)
-    assert again == kept and kept.stat().st_mtime_ns == before
-    assert np.array_equal(np.load(kept)["share"], made.share)
+def test_a_lesson_holds_the_view_and_its_changes(file: str) -> None:
+    jobs = [RenderJob(file=file, instant=0), RenderJob(file=file, instant=1, jitter=3)]
+    one, two = lessons_of(jobs, workers=0)
+    for made in (one, two):
+        rows = len(made.pixels)
+        assert 2 <= rows <= 7 and made.pixels.shape[1:] == (VIEWS, witness.HIGH_PX, witness.WIDTH_PX, 3)
+        assert made.share[0].max() == 0 and (made.share[1:].max(axis=(1, 2, 3)) > 64).sum() >= rows // 2
+        assert len(set(made.kinds.tolist())) == VIEWS
+    again = lesson(jobs[0])
+    assert again is not None and all(np.array_equal(a, b) for a, b in zip(one, again, strict=True)), "same job, same bytes"
+    assert lesson(RenderJob(file=_empty(file), instant=0)) is None, "nothing to see, nothing to learn"
+
+
+def _empty(file: str) -> str:
+    """A drive whose camera looks at a fog bank of nothing: no road users, and none can be added in view."""
+    made = Path(file).with_name("s0002-drive-0001.json.gz")
+    away = tuple(instant.model_copy(update={"actors": (), "ego_x_m": 1e6}) for instant in INSTANTS[:1])
+    crowd = tuple(_car(f"c{k}", 1e6 + 7 + k % 24, -6.0 + 0.5 * (k // 24)) for k in range(24 * 25))
+    held = SceneDump(drive="e", world=WORLD, instants=tuple(i.model_copy(update={"actors": crowd}) for i in away))
+    made.write_bytes(gzip.compress(held.model_dump_json().encode()))
+    return str(made)
 
 
 def _synthetic(seed: int) -> Lesson:
-    """Two kinds of look of one map; in the changed row a block of cells holds something else."""
+    """Four looks of one random street of blocks; in the changed row a large block is another."""
     rng = np.random.default_rng(seed)
-    base = rng.normal(0, 1, (witness.ROWS, witness.COLUMNS, witness.FEATURES))
-    share = np.zeros((2, VIEWS, witness.ROWS, witness.COLUMNS), np.float32)
-    top, left = rng.integers(0, 20), rng.integers(0, 36)
-    share[1, :, top : top + 4, left : left + 4] = 1
-    other = np.where(share[1, 0][..., None] > 0, rng.normal(0, 1, base.shape), base)
-    looks = np.stack([np.stack([scene + 0.1 * view for view in range(VIEWS)]) for scene in (base, other)])
-    return Lesson(
-        kinds=np.tile(np.arange(VIEWS), (2, 1)), maps=looks.astype(np.float16), boxes=np.zeros((2, 3, 24, 40), np.float32), share=share
-    )
+
+    def blocks() -> np.ndarray:
+        return rng.integers(40, 200, (12, 20, 3)).repeat(16, axis=0).repeat(16, axis=1).astype(np.uint8)
+
+    base, other, share = blocks(), blocks(), np.zeros((2, VIEWS, witness.ROWS, witness.COLUMNS), np.uint8)
+    top, left = 2 * int(rng.integers(0, 8)), 2 * int(rng.integers(0, 14))
+    share[1, :, top : top + 8, left : left + 8] = 255
+    scenes = [base, np.where(share[1, 0].repeat(8, axis=0).repeat(8, axis=1)[..., None] > 0, other, base)]
+    pixels = np.stack([np.stack([np.clip(scene * gain, 0, 255).astype(np.uint8) for gain in (1, 0.9, 1.1, 0.8)]) for scene in scenes])
+    return Lesson(kinds=np.arange(VIEWS), pixels=pixels, boxes=np.zeros((2, 3, 48, 80), np.uint8), share=share)
 
 
-def test_the_fit_finds_cells_that_differ() -> None:
-    model = fit([_synthetic(k) for k in range(6)], steps=60, pairs=4, seed=0)
-    held = _synthetic(99)
-    same, other = (torch.from_numpy(held.maps[row, 1].astype(np.float32)).reshape(-1, witness.FEATURES) for row in (0, 1))
-    was = torch.from_numpy(held.maps[0, 0].astype(np.float32)).reshape(-1, witness.FEATURES)
-    boxes, told = torch.zeros(len(was), 3), torch.zeros(len(was), witness.TOLD)
+def _bank(count: int) -> Lessons:
+    bank = Lessons(count, device="cpu")
+    bank.fill(_synthetic(k) for k in range(count))
+    bank.check()
+    assert bank.filled == count
+    return bank
+
+
+def test_the_fit_finds_cells_that_differ_and_its_weights_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    net = fit(_bank(8), net=Net(), pairs=4, end=time.monotonic() + 600, steps=40)
+    held = _bank(1)
+    torch.manual_seed(1)
     with torch.inference_mode():
-        calm, found = model(was, same, boxes, told), model(was, other, boxes, told)
-    changed = torch.from_numpy(held.share[1, 1].reshape(-1) > 0)
-    assert found[changed].mean() > 2 + found[~changed].mean() and calm.max() < found[changed].mean()
+        inputs, share = held.pairs(24)
+        found = net(*inputs)
+    assert float(found[share > 0.9].mean()) > 1 + float(found[share == 0].mean())
+    write(net, tmp_path / "w.safetensors")
+    monkeypatch.setattr(witness, "WEIGHTS", tmp_path / "w.safetensors")
+    witness._trained.cache_clear()
+    picture = np.ascontiguousarray(_synthetic(0).pixels[0, 0])
+    pair = Sample(picture, picture, Condition(), Condition(lighting="night"), [])
+    assert witness.differs([pair, pair]).shape == (2, witness.ROWS, witness.COLUMNS)
+    witness._trained.cache_clear()
+
+
+def test_drawn_pairs_are_the_same_instant_or_differ_where_their_share_says() -> None:
+    torch.manual_seed(0)
+    bank = _bank(3)
+    (parent, output, boxes, looks), share = bank.pairs(64)
+    rows, columns = WINDOW
+    assert parent.shape == output.shape == (64, 3, 8 * rows, 8 * columns) and boxes.shape == (64, 3, 2 * rows, 2 * columns)
+    assert looks.sum() == 64 * 4 and share.shape == (64, rows, columns)
+    changed = (share > 0).flatten(1).any(dim=1)
+    assert 0.2 < changed.float().mean() < 0.8
+    ratio = (output + 1).flatten(1).mean(1) / (parent + 1).flatten(1).mean(1)
+    assert ((ratio[~changed] - 1).abs() < 0.5).all()
+
+
+def test_what_is_garbled_is_told_where() -> None:
+    torch.manual_seed(3)
+    images = torch.rand(12, 3, 192, 320) * 2 - 1
+    spoiled, share = garbled(images, torch.arange(12) < 6)
+    assert torch.equal(spoiled[6:], images[6:]) and share[6:].max() == 0
+    assert (share[:6].flatten(1).mean(1) > 0.5).all() and share.shape == (12, witness.ROWS, witness.COLUMNS)
 
 
 def test_planes_and_words_say_where_objects_are_and_what_is_asked() -> None:
     car = ImageBox(track_id="1", cls="car", x0_px=80, y0_px=90, x1_px=160, y1_px=135, distance_m=10.0)
     walker = car.model_copy(update={"cls": "pedestrian", "x0_px": 200.0, "x1_px": 208.0})
     planes = witness.box_planes([car, walker], size=(180, 320, 3))
-    assert planes.shape == (3, 24, 40) and planes[0, 14, 12] == 1 and planes[0, 14, 30] == 0 and planes[1, 14, 25] == 1
-    assert planes[0].sum() == pytest.approx(10 * 6)
-    told = witness.told(Condition(), Condition(lighting="night", weather="rain"))
-    assert told.shape == (witness.TOLD,) and told.sum() == 4
+    assert planes.shape == (3, 48, 80) and planes[0, 28, 24] == 1 and planes[0, 28, 60] == 0 and planes[1, 28, 50] == 1
+    assert planes[0].sum() == pytest.approx(4 * 10 * 6)
+    look = witness.look_of(Condition(lighting="night", weather="rain"))
+    assert look.shape == (witness.LOOKS,) and look.sum() == 2
