@@ -39,8 +39,8 @@ def samples(store: Store) -> list[Sample]:
 def _sample(store: Store, row: dict[str, Any], boxes: Boxes) -> Sample:
     output = read_rgb(store, row["output_sha256"], row["output_ext"])
     whole = read_rgb(store, row["parent_sha256"], row["parent_ext"])
-    place = VariationRequest.model_construct(drive_id=row["drive_id"], t_ns=row["t_ns"], camera=row["camera"])
-    held = boxes.of(place, scale=output.shape[1] / whole.shape[1])
+    place: dict[str, Any] = {name: row[name] for name in ("drive_id", "t_ns", "camera")}
+    held = boxes.of(VariationRequest.model_construct(**place), scale=output.shape[1] / whole.shape[1])
     parent = downsized(whole, max_width=output.shape[1])
     return Sample(parent, output, Condition.parse(row["source_condition"]), Condition.parse(row["target_condition"]), held)
 
@@ -74,9 +74,7 @@ def show(name: str, found: Sequence[Sample]) -> None:
     scores = np.array([(said.labels, said.content) for said in witnessed(found)])
     away = int((scores < [floors["labels"], floors["content"]]).any(axis=1).sum())
     low, middle, high = np.quantile(scores.min(axis=1), [0, 0.5, 1])
-    print(
-        f"{name:12} {len(found):5} turned away {away:5} ({away / len(found):6.1%})   lower score: {low:.3f} to {high:.3f}, median {middle:.3f}"
-    )
+    print(f"{name:12} {len(found):5} turned away {away:5} ({away / len(found):6.1%})   score {low:.3f} to {high:.3f}, median {middle:.3f}")
 
 
 def main() -> None:
