@@ -1,4 +1,4 @@
-"""Finds where the gates stand: python -m benchmarks.gate_calibrate --scenes DIR --seeds 51-53 [--out FILE]
+"""Finds where the gates stand: python -m benchmarks.gate_calibrate --scenes DIR --seeds 51-60 [--out FILE]
 
 Scores true renders of the target condition (the real-against-real split: nothing a generator drew, nothing spoiled) and puts each
 gate's floor at one common quantile of its scores (six times as high for the two gates of the witness, which alone can see a lost or
@@ -71,7 +71,7 @@ def main() -> None:
     """Reads the arguments, writes the file, prints the floors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, required=True)
-    parser.add_argument("--seeds", type=numbers, default=numbers("51-53"))
+    parser.add_argument("--seeds", type=numbers, default=numbers("51-60"))
     parser.add_argument("--each", type=int, default=10, help="instants of each drive")
     parser.add_argument("--goods", type=int, default=6, help="true renders of each instant")
     parser.add_argument("--accept", type=float, default=0.95, help="share of true renders that shall pass")

@@ -1,4 +1,4 @@
-"""Trains the witness: python -m generators.train_witness --scenes DIR [--out FILE] [--seeds 1-50] [--device cuda] [--minutes 8]
+"""Trains the witness: python -m generators.train_witness --scenes DIR [--out FILE] [--seeds 1-50,101-165] [--device cuda] [--minutes 8]
 
 Renders views of scene dumps (python -m generators.dump_scenes) with and without planted changes under a few conditions, in `--workers`
 processes, and trains on what is there so far until the time or the steps are over. Half precision keeps the file small.
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=witness.WEIGHTS)
-    parser.add_argument("--seeds", type=numbers, default=numbers("1-50"), help="fleet seeds to learn from")
+    parser.add_argument("--seeds", type=numbers, default=numbers("1-50,101-165"), help="fleet seeds to learn from")
     parser.add_argument("--views", type=int, default=1200, help="lessons to hold at most (5 MB of device memory each)")
     parser.add_argument("--first", type=int, default=100, help="lessons to wait for before the fit begins")
     parser.add_argument("--steps", type=int, default=200_000)
