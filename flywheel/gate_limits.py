@@ -81,13 +81,18 @@ def gates_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (*GATES, *CLIP_FLOORS) if row.get("clip_t_ns") else GATES
 
 
+def digits(score: float) -> str:
+    """Three digits, rounded down as the floors are: what is below a floor never reads as the floor."""
+    return f"{math.floor(score * 1000 + 1e-9) / 1000:.3f}"
+
+
 def result(gate: str, score: float | None, *, floor: float) -> GateResult:
     """One gate's verdict; a score that is missing or no number fails."""
     if score is None or not math.isfinite(score):
         return GateResult(gate=gate, passed=False, threshold=floor, reason=f"{MISSING}: {gate} could not be computed")
     passed = score >= floor
     word = "reaches" if passed else "is below"
-    return GateResult(gate=gate, passed=passed, threshold=floor, score=score, reason=f"{gate} {score:.3f} {word} {floor:g}")
+    return GateResult(gate=gate, passed=passed, threshold=floor, score=score, reason=f"{gate} {digits(score)} {word} {floor:g}")
 
 
 def judged(scores: Mapping[str, float | None], *, floors: Mapping[str, float]) -> list[GateResult]:

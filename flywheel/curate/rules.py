@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from flywheel.curate.scores import Match
-from flywheel.gate_limits import MISSING, floor_of, gates_of
+from flywheel.gate_limits import MISSING, digits, floor_of, gates_of
 from flywheel.types import Record
 from flywheel.verdicts import ACCEPT, REJECT
 
@@ -63,7 +63,7 @@ def _floor(row: Mapping[str, Any], gate: str, threshold: float) -> Outcome | Non
     if score is None or not math.isfinite(score):
         return missing(gate, f"score_{gate} is empty", threshold=threshold)
     if score < threshold:
-        return _rejected(gate, f"{gate} {score:.3f} is below {threshold:g}", score=score, threshold=threshold)
+        return _rejected(gate, f"{gate} {digits(score)} is below {threshold:g}", score=score, threshold=threshold)
     return None
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flywheel.errors import BadData, require
+from flywheel.gate_limits import digits
 from flywheel.look.variation import pixels
 from flywheel.store import Store
 from flywheel.tables import read_table
@@ -54,7 +55,8 @@ def _colour(decision: Row | None) -> tuple[int, int, int]:
 def _words(decision: Row | None) -> str:
     if decision is None:
         return "no verdict yet"
-    numbers = "" if decision["score"] is None or decision["threshold"] is None else f" {decision['score']:.3f} / {decision['threshold']:g}"
+    score, floor = decision["score"], decision["threshold"]
+    numbers = "" if score is None or floor is None else f" {digits(score)} / {floor:g}"
     return f"{decision['verdict']}: {decision['gate']}{numbers}"
 
 
