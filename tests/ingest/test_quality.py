@@ -203,7 +203,7 @@ def test_the_memory_of_a_pass_does_not_grow_with_the_drive(tmp_path: Path) -> No
         before = pa.total_allocated_bytes()
         peaks.append(max(pa.total_allocated_bytes() - before for _ in windows(file, NAMES)))
     print(f"Arrow holds at most {peaks[0] / 1e6:.1f} MB for 20 minutes, {peaks[1] / 1e6:.1f} MB for two hours")
-    assert peaks[1] < 1.1 * peaks[0]
+    assert peaks[1] < 1.5 * peaks[0]  # holding the drive would be six times; the reader may be a batch further on
 
 
 def varied(topic: str, t_ns: int, item: Any) -> Any:
