@@ -70,7 +70,7 @@ def read(log: Log) -> Iterator[Item]:
     velocity, jumps = _velocity(ego, said[ego_id], dataset=dataset)
     road = road_of(_mapping(scene, "map_features", default={}), dataset=dataset)
     yield DriveFacts(
-        vehicle_id=_word(dataset), place=_word(meta.get("map") or meta.get("location")), day=clock.day, clock=clock.name,
+        vehicle_id=_word(dataset), place=_word(_text(meta, "map") or _text(meta, "location")), day=clock.day, clock=clock.name,
         licence=LICENCES.get(dataset), has_map=road is not None, derived=_derived(dataset) + (road.derived if road else ()),
     )  # fmt: skip
     yield from (*clock.findings, *findings, *jumps)
@@ -106,9 +106,15 @@ def _mapping(said: dict[str, Any], name: str, *, default: dict[str, Any] | None 
     return found
 
 
-def _word(said: Any) -> str:
+def _text(said: Mapping[str, Any], name: str) -> str:
+    """A text of the scene; empty where there is none, or something else in its place."""
+    found = said.get(name)
+    return found if isinstance(found, str) else ""
+
+
+def _word(said: str) -> str:
     """A name for DRIVES, made of the scene's text."""
-    return re.sub(r"[^\w.+-]+", "-", str(said))[:80].strip("-") or "unknown" if said else "unknown"
+    return re.sub(r"[^\w.+-]+", "-", said)[:80].strip("-") or "unknown"
 
 
 def _derived(dataset: str) -> tuple[str, ...]:
@@ -218,11 +224,10 @@ def _boxes(said: Mapping[str, State], tracks: Mapping[str, Any], ego: EgoPath, s
 def class_of(track: Mapping[str, Any]) -> str:
     """Our class of a track: its type, or a finer one where the source's own category says so."""
     said = said_class(track)
-    return next((cls for begin, cls in FINER if said.startswith(begin)), CLASSES.get(str(track.get("type", "")).upper(), "other"))
+    return next((cls for begin, cls in FINER if said.startswith(begin)), CLASSES.get(_text(track, "type").upper(), "other"))
 
 
 def said_class(track: Mapping[str, Any]) -> str:
     """What the source itself calls a track: the category in its metadata, or the scene's type where that only repeats it."""
     own = track.get("metadata")
-    finer = str(own.get("type") or "") if isinstance(own, dict) else ""
-    return finer or str(track.get("type", ""))
+    return (_text(own, "type") if isinstance(own, dict) else "") or _text(track, "type")

@@ -44,7 +44,7 @@ def road_of(features: Mapping[str, Any], *, dataset: str) -> Road | None:
                 lanes += [lane] if (lane := _lane(str(name), said, kind, dataset=dataset)) is not None else []
             elif kind == "CROSSWALK" and len(ring := points_of(said.get("polygon", []))) > 2:
                 crosswalks.append(_finite(ring))
-        except (BadData, TypeError, AttributeError) as err:
+        except (BadData, TypeError, ValueError, AttributeError) as err:
             raise BadData(f"map_features[{str(name)[:60]!r}]: {err}") from err
         if count > MAX_POINTS:
             raise BadData(f"map_features: more than {MAX_POINTS} points")
@@ -59,13 +59,14 @@ def _finite(ring: Array) -> Array:
 
 def _lane(name: str, said: Mapping[str, Any], kind: str, *, dataset: str) -> Lane | None:
     line, polygon, widths = points_of(said.get("polyline", [])), said.get("polygon"), said.get("width")
+    exits = said.get("exit_lanes")
     given = np.asarray(widths, np.float64) if isinstance(widths, np.ndarray) and widths.shape == (len(line), 2) else None
     shape = within(line, points_of(polygon)) if polygon is not None and given is None else along(line, given)
     if shape is None:
         return None
     return Lane(
         name, *shape, in_junction=_junction(said, kind, dataset=dataset), right_id=_neighbour(said.get("right_neighbor")),
-        successors=tuple(str(k) for k in said.get("exit_lanes") or ()),
+        successors=() if exits is None else tuple(str(k) for k in exits),
     )  # fmt: skip
 
 

@@ -147,6 +147,13 @@ def test_a_scene_without_a_map_or_lights_is_a_drive(tmp_path: Path) -> None:
     assert read_table(store, "DRIVES").to_pylist()[0]["has_map"] is False
 
 
+@pytest.mark.parametrize("path", ["tracks.31.metadata.type", "tracks.31.type", "metadata.map", "map_features.11.exit_lanes"])
+def test_an_array_in_the_place_of_a_word_says_nothing(tmp_path: Path, path: str) -> None:
+    store, report = ingest_scene(_change(path, np.ones(3)), tmp_path)
+    assert report.quarantined == ()
+    assert read_table(store, "DRIVES").num_rows == 1
+
+
 def test_a_summary_of_scenes_is_no_scene(tmp_path: Path) -> None:
     _, report = ingest_scene({"sd_waymo_1.pkl": {"dataset": "waymo"}}, tmp_path)
     assert "holds no ScenarioNet scene" in report.quarantined[0].reason
