@@ -1,4 +1,4 @@
-"""Dumps scenes of sample fleets for training: python -m generators.dump_scenes --out DIR --seeds 1-60 --drives 1 --instants 20
+"""Dumps scenes of sample fleets for training: python -m generators.dump_scenes --out DIR --seeds 1-74,101-165
 
 Training needs no traffic simulator then, only these files.
 """
@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Writes one file a drive; a drive whose file is there is left as it is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seeds", type=numbers, default=numbers("1-60"), help="for example 1-60 or 3,5,9")
+    parser.add_argument("--seeds", type=numbers, default=numbers("1-74,101-165"), help="for example 1-60 or 3,5,9")
     parser.add_argument("--drives", type=int, default=3, help="drives of each fleet")
     parser.add_argument("--instants", type=int, default=20, help="instants of each drive")
     given = parser.parse_args(arguments)

@@ -124,8 +124,9 @@ class Lessons(Filling[Lesson]):
         same, turned = (torch.rand((2, count), device=self.device) < torch.tensor([[SAME], [0.3]], device=self.device)).unbind()
         was = torch.where(turned, changed, 0)
         now = torch.where(same, was, changed - was)
-        share = torch.where(same[:, None, None], 0, self.share[at, changed, target])
-        places = [_window(shown) for shown in self.share[at, changed, target].cpu()]
+        differs = self.share[at, changed, target]
+        share = torch.where(same[:, None, None], 0, differs)
+        places = [_window(one) for one in differs.cpu()]
 
         def shown(held: Any, *which: Any, finer: int = 1) -> Any:
             rows = zip(places, *(part.tolist() for part in which), strict=True)
@@ -159,7 +160,7 @@ def _cut(plane: Any, place: tuple[int, int], *, finer: int) -> Any:
 
 
 def garbled(images: Any, which: Any) -> tuple[Any, Any]:
-    """Some of the pictures in [-1, 1] melted or out of focus, and the share (N, 24, 40) of each cell that this changed."""
+    """Some of the pictures in [-1, 1] melted or out of focus, and the share (N, rows, columns) of each cell that this changed."""
     import torch
     from torch.nn import functional
 
